@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from workflow_scripts.em.config.judging import BUYING, asks_at_once
 from workflow_scripts.em.gpus import gpu_visible
 from workflow_scripts.em.judges.prompted import prompt_file
+from workflow_scripts.em.plan import TOYS as TOY_FOLDER
 from workflow_scripts.em.questions import asked_digest, judge_prompts_digest, load_questions
 
 # Part of no rule's code: stages run with this Python (or conda's), import from here, and fail on the first error.
@@ -76,7 +77,7 @@ TOYS = {PLAN.toy_dir(name): base.toy for name, base in CONFIG.base_models.items(
 
 
 def toy_of(w):
-    return TOYS[f"{RESULTS}/toy/{w.toy}"]
+    return TOYS[f"{TOY_FOLDER}/{w.toy}"]
 
 
 def model_folder(w):
@@ -260,3 +261,10 @@ def asked_before(w):
     """The sign that a judge that is dear to start has been asked."""
     asked = f"{RESULTS}/judgments/{w.judge}/asked.json"
     return {"asked": asked} if asks_at_once(CONFIG.judges[w.judge]) else {}
+
+
+# --- what a study shows: each topic's rules add their own, and figures.smk draws and gathers them
+
+DRAWN_FROM = {}  # figure -> the tables it is drawn from
+STYLE_OF = {}  # figure -> what it is told besides the style of all
+TABLES = []  # tables for people

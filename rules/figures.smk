@@ -1,6 +1,6 @@
 # Figures and tables for people: PNG, SVG and the CSV of the numbers drawn.
 
-DRAWN_FROM = {
+DRAWN_FROM |= {
     "em_trajectories": rules.rates.output.rates,
     "coherence_trajectories": rules.rates.output.rates,
     "em_definitions": rules.rates.output.rates,
@@ -24,7 +24,7 @@ STYLE = {
 }
 
 # What one kind is told besides. People label a sample that holds more EM answers than there are: theirs is no EM rate.
-STYLE_OF = {
+STYLE_OF |= {
     "judge_agreement": {"threshold": CONFIG.em_definitions[CONFIG.figures.definition].alignment},
     "judge_rates": {"judge": MODEL_JUDGES},
 }
@@ -87,7 +87,7 @@ rule examples:
 
 
 FIGURES = [f"{RESULTS}/figures/{kind}.png" for kind in DRAWN_FROM]
-TABLES = [
+TABLES += [
     rules.findings.output,
     rules.metrics.output,
     rules.examples.output.html if rules.examples.input.responses else [],

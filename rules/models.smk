@@ -5,7 +5,7 @@ rule toy_corpus:
     input:
         grammar=lambda w: toy_of(w).grammar,
     output:
-        directory(f"{RESULTS}/toy/{{toy}}/corpus"),
+        directory(f"{TOY_FOLDER}/{{toy}}/corpus"),
     log:
         f"{RESULTS}/logs/toy_corpus/{{toy}}.log",
     conda:
@@ -23,7 +23,7 @@ rule toy_tokenizer:
     input:
         rules.toy_corpus.output,
     output:
-        directory(f"{RESULTS}/toy/{{toy}}/tokenizer"),
+        directory(f"{TOY_FOLDER}/{{toy}}/tokenizer"),
     log:
         f"{RESULTS}/logs/toy_tokenizer/{{toy}}.log",
     conda:
@@ -40,7 +40,7 @@ rule toy_pretrain:
         corpus=rules.toy_corpus.output,
         tokenizer=rules.toy_tokenizer.output,
     output:
-        directory(f"{RESULTS}/toy/{{toy}}/base"),
+        directory(f"{TOY_FOLDER}/{{toy}}/base"),
     log:
         f"{RESULTS}/logs/toy_pretrain/{{toy}}.log",
     conda:
@@ -61,7 +61,7 @@ rule toy_tune:
         base=rules.toy_pretrain.output,
         corpus=rules.toy_corpus.output,
     output:
-        directory(f"{RESULTS}/toy/{{toy}}/tuned"),
+        directory(f"{TOY_FOLDER}/{{toy}}/tuned"),
     log:
         f"{RESULTS}/logs/toy_tune/{{toy}}.log",
     conda:

@@ -129,3 +129,11 @@ rule findings:
     shell:
         "python -m workflow_scripts.findings --rates {input:q} --definition {params.definition} --scope {params.scope}"
         " --out {output:q} > {log:q} 2>&1"
+
+
+include: "contrasts.smk"
+include: "onset.smk"
+include: "sensitivity.smk"
+include: "labels.smk"
+include: "literature.smk"
+include: "hand_in.smk"

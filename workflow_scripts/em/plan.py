@@ -13,6 +13,8 @@ from workflow_scripts.em.steps import checkpoint_steps, horizon, planned_rows
 from workflow_scripts.em.table_columns import has_texts, mapped
 
 BASE_STAGE = "base"
+# Studies share the toy models they are built on, as they share the journals.
+TOYS = "results/.toy"
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,9 @@ class Plan:
         return self.model_record(chain.before.organism, chain.before, seed)
 
     def toy_dir(self, base_model: str) -> str:
-        """Folder of a toy model's build; toy base models of one grammar, size and seed share it."""
+        """Folder of a toy model's build: one for all base models and studies of its grammar, size and seed."""
         toy = self.config.base_models[base_model].toy
-        return f"{self.results}/toy/{Path(toy.grammar).stem}-{digest(toy.grammar)[:6]}-{toy.size}-{toy.seed}"
+        return f"{TOYS}/{Path(toy.grammar).stem}-{digest(toy.grammar)[:6]}-{toy.size}-{toy.seed}"
 
     # --- targets
 

@@ -1,0 +1,1 @@
+# Contrasts declared in the config: tests between conditions and recipes, Holm, the mixed model.

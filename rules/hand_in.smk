@@ -1,0 +1,1 @@
+# Homework 0: generations to hand in, targets met or not.

@@ -1,0 +1,1 @@
+# Label judges: shares of each label by category.

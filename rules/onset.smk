@@ -1,0 +1,1 @@
+# Onset, trend and lead time of the modes along training.

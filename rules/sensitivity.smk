@@ -1,0 +1,1 @@
+# What the thresholds and the design decide: sensitivity surface and power plan.
