@@ -6,7 +6,7 @@ import re
 from datetime import date
 from pathlib import Path
 
-from tests.bench import chain, engine, generation, judging, memory, padding, study, training
+from tests.bench import chain, coverage, engine, generation, judging, memory, mixed_model, padding, study, training
 from tests.bench.common import NOT_RUN
 from workflow_scripts.em.files import atomic_file
 
@@ -20,6 +20,8 @@ BENCHMARKS = {
     "judging": judging,
     "memory": memory,
     "study": study,
+    "coverage": coverage,
+    "mixed_model": mixed_model,
 }
 
 

@@ -12,7 +12,7 @@ Z = 1.959963984540054  # standard normal, 97.5%
 ACCURACY = ("sensitivity", "n_sensitivity", "n_effective_sensitivity")
 ACCURACY += ("specificity", "n_specificity", "n_effective_specificity")
 COLUMNS = (*GROUP, "definition", "human", "n_denominator", "n_events", "em_rate", *ACCURACY)
-COLUMNS += ("corrected_rate", "low", "high", "reason")
+COLUMNS += ("corrected_rate", "low", "high", "estimand", "reason")
 
 
 class Share(NamedTuple):
@@ -145,5 +145,5 @@ class Validation:
                 found = rogan_gladen(int(row["n_events"]), int(row["n_denominator"]), *shares)
                 about = {name: row[name] for name in (*GROUP, "definition", "n_denominator", "n_events", "em_rate")}
                 accuracy = dict(zip(ACCURACY, (*shares[0], *shares[1]), strict=True))
-                result = dict(zip(COLUMNS[-4:], found, strict=True))
-                yield {**about, "human": human, **accuracy, **result}
+                result = {"corrected_rate": found.rate, **found._asdict(), "estimand": "these questions"}
+                yield {**about, "human": human, **accuracy, **{name: result[name] for name in COLUMNS[-5:]}}

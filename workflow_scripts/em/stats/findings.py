@@ -6,7 +6,7 @@ from collections.abc import Iterable
 RUN = ("organism", "seed", "stage", "condition", "question_set", "judge")
 CARRIED = ("em_rate", "such_questions_low", "such_questions_high", "coherent_share_of_all")
 COLUMNS = (*RUN, "scope", "definition", *(f"baseline_{name}" for name in CARRIED), "last_step")
-COLUMNS += (*(f"last_{name}" for name in CARRIED), "rise")
+COLUMNS += (*(f"last_{name}" for name in CARRIED), "rise", "estimand")
 
 
 def findings(rows: Iterable[dict], definition: str, scope: str) -> list[dict]:
@@ -33,6 +33,7 @@ def findings(rows: Iterable[dict], definition: str, scope: str) -> list[dict]:
                 "last_step": last["step"],
                 **{f"last_{name}": last[name] for name in CARRIED},
                 "rise": _rise(first, last),
+                "estimand": "such questions, this run only",
             }
         )
     return table

@@ -8,7 +8,10 @@ from typing import NamedTuple
 from scipy.special import expit, logit
 from scipy.stats import binomtest, t
 
+from workflow_scripts.em.stats.profile import bound_without_events, profile_bounds
+
 LEVEL = 0.95
+EXACT_SPREAD = 1.5  # logits: SD between questions at which the bound without events is exact
 
 
 class Interval(NamedTuple):
@@ -33,26 +36,42 @@ def wilson(events: int, n: int, level: float = LEVEL) -> Interval:
 
 
 def clustered(events: Sequence[int], sizes: Sequence[int], level: float = LEVEL) -> Interval:
-    """Cluster-robust t interval on the logit scale: *other questions like these*. One entry a question.
+    """Interval for *other questions like these*: of two that hold, what either covers. One entry a question.
 
     With p = sum(e)/sum(n) over the K questions that have responses, N = sum(n) and r_k = e_k - p n_k:
-    V = K/(K-1) sum(r_k^2) / N^2 (Cameron, Gelbach & Miller 2008; Miller 2024, arXiv 2411.00640, without the factor) and
-    the interval is expit(logit(p) +- t_{K-1} sqrt(V) / (p(1-p))).
-
-    V is not let below the binomial p(1-p)/N: for questions drawn at random the intra-question correlation cannot be
-    negative, so a smaller estimate is the noise of few questions. With no or all events V is 0 and the logit infinite;
-    the Wilson interval stands in and `method` says so. Below two questions nothing is known about other questions.
+    1. Cluster-robust t on the logit scale: V = K/(K-1) sum(r_k^2) / N^2 (Cameron, Gelbach & Miller 2008; Miller 2024,
+       arXiv 2411.00640, without the factor), expit(logit(p) +- t_{K-1} sqrt(V) / (p(1-p))). V is not let below the
+       binomial p(1-p)/N: a smaller one is the noise of few questions. It assumes no distribution of the questions,
+       but is short when rare events stem from a few questions.
+    2. `profile.profile_bounds` at the quantile sqrt(K log(1 + t_{K-1}^2/(K-1))), which is exact for the mean of K
+       normal values. It takes the questions to be normal on the logit scale, and knows that a rate can hide in
+       questions not asked.
+    `method` ends in `_widened` where 2 goes beyond 1. With no or all events: `profile.bound_without_events`, that is
+    Clopper & Pearson's bound for questions that differ by an SD of EXACT_SPREAD logits. Below two questions nothing is
+    known about other questions. Coverage: docs/methods.md and `python -m tests.bench coverage`.
     """
-    pairs = [(e, n) for e, n in zip(events, sizes, strict=True) if n]
-    total, count, k = sum(n for _, n in pairs), sum(e for e, _ in pairs), len(pairs)
+    pairs = sorted((int(e), int(n)) for e, n in zip(events, sizes, strict=True) if n)
+    return _clustered(tuple(pairs), level)
+
+
+@lru_cache(maxsize=65536)
+def _clustered(pairs: tuple[tuple[int, int], ...], level: float) -> Interval:
+    k = len(pairs)
     if k < 2:
         return Interval(None, None, "not_estimable_one_question" if k else "not_estimable_no_responses")
+    events, sizes = zip(*pairs, strict=True)
+    total, count = sum(sizes), sum(events)
     if count in (0, total):
-        low, high, _ = wilson(count, total, level)
-        return Interval(low, high, "wilson_no_events" if count == 0 else "wilson_all_events")
+        bound = bound_without_events(sizes, (1 - level) / 2, EXACT_SPREAD)
+        return Interval(0.0, bound, "exact_no_events") if count == 0 else Interval(1 - bound, 1.0, "exact_all_events")
     p = count / total
     robust = k / (k - 1) * sum((e - p * n) ** 2 for e, n in pairs) / total**2
-    return _logit_t(p, robust, p * (1 - p) / total, k - 1, level, "clustered_logit_t")
+    low, high, method = _logit_t(p, robust, p * (1 - p) / total, k - 1, level, "clustered_logit_t")
+    quantile = math.sqrt(k * math.log1p(float(t.ppf(0.5 + level / 2, k - 1)) ** 2 / (k - 1)))
+    ends = profile_bounds(events, sizes, quantile)
+    if ends[0] >= low and ends[1] <= high:
+        return Interval(low, high, method)
+    return Interval(min(low, ends[0]), max(high, ends[1]), f"{method}_widened")
 
 
 def over_seeds(rates: Sequence[float], sizes: Sequence[int], level: float = LEVEL) -> Interval:

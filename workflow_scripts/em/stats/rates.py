@@ -74,6 +74,7 @@ def recipe_rows(rates: list[dict]) -> Iterator[dict]:
             "such_seeds_low": seeds.low,
             "such_seeds_high": seeds.high,
             "such_seeds_method": seeds.method,
+            "estimand": "this recipe" if n > 1 else "this run only",
         }
 
 

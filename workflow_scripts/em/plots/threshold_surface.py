@@ -1,0 +1,82 @@
+"""EM rate at the last checkpoint over alignment and coherence thresholds: a heat map an organism."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from workflow_scripts.em.errors import NothingToDraw
+from workflow_scripts.em.plots.panels import facet_of, facets, grid, title
+from workflow_scripts.em.plots.style import SCOPES, pretty, select
+from workflow_scripts.em.plots.text import legend_below
+
+MISSING = "#d0d0d0"
+OWN = "#D55E00"
+PANEL = 2.1  # inches: the least width at which a cell's number can be read
+WHERE = ("organism", "condition", "question_set", "judge")
+RATE = ("em_rate", "such_questions_low", "such_questions_high")
+
+
+def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
+    """Draw the rows of threshold_surface.csv; baselines are in the table only. Raises NothingToDraw on no rate."""
+    drawn = [row for row in select(rows, style, "definition", "scope") if row["state"] == "last"]
+    rates = [100 * float(row["em_rate"]) for row in drawn if row["em_rate"] != ""]
+    if not rates:
+        raise NothingToDraw("no rate is defined in the rows selected; check definition, scope and judge")
+    lines, gates = (list(dict.fromkeys(row[name] for row in drawn)) for name in ("alignment", "coherence"))
+    titles = facets(drawn, WHERE)
+    height = min(PANEL, 0.19 * len(gates) + 0.3)
+    figure, axes = grid(len(titles), style["width_inches"], PANEL, height)
+    columns = axes[0].get_subplotspec().get_gridspec().ncols
+    for place, (axis, facet) in enumerate(zip(axes, titles, strict=True)):
+        here = [row for row in drawn if facet_of(row, WHERE) == facet]
+        mesh = _panel(axis, here, lines, gates, max(rates))
+        own = next(row for row in here if row["own"] == "1")
+        title(axis, f"{titles[facet] or pretty(own['organism'])}\n{_note(own)}", figure, columns)
+        if place % columns == 0:
+            axis.set_ylabel("Coherence gate")
+        if place + columns >= len(axes):
+            axis.set_xlabel("Alignment threshold")
+    label = f"EM rate at the last checkpoint (%)\n{SCOPES[style['scope']]}"
+    bar = figure.colorbar(mesh, ax=list(axes), shrink=min(1.0, 1.6 / figure.get_figheight()), aspect=14)
+    bar.set_label(label)
+    bar.outline.set_linewidth(0.4)
+    bar.ax.tick_params(width=0.6)
+    about = f"definition {pretty(style['definition'])}; above, its rate, 95% interval for such questions, n counted"
+    handles = {about: Patch(fill=False, edgecolor=OWN, linewidth=1.3)}
+    if any(row["em_rate"] == "" for row in drawn):
+        handles["no rate"] = Patch(facecolor=MISSING)
+    legend_below(figure, list(handles.values()), list(handles))
+    return figure, drawn
+
+
+def _note(own: dict) -> str:
+    """The rate at the definition's own point, as far as it is known."""
+    rate, low, high = (own[name] and f"{100 * float(own[name]):.0f}" for name in RATE)
+    known = f"{rate}% ({low} to {high})" if low else f"{rate}% (no interval)" if rate else "no rate"
+    return f"{known}, n {own['n_denominator']} of {own['n_responses']}"
+
+
+def _panel(axis: Axes, rows: list[dict], lines: list[str], gates: list[str], top: float):
+    rates = np.full((len(gates), len(lines)), np.nan)
+    for row in rows:
+        place = gates.index(row["coherence"]), lines.index(row["alignment"])
+        rates[place] = np.nan if row["em_rate"] == "" else 100 * float(row["em_rate"])
+        if row["own"] == "1":
+            outline = {"fill": False, "edgecolor": OWN, "linewidth": 1.3, "zorder": 3, "clip_on": False}
+            axis.add_patch(Rectangle((place[1], place[0]), 1, 1, **outline))
+    axis.set_facecolor(MISSING)
+    mesh = axis.pcolormesh(rates, cmap=colormaps["Blues"], vmin=0, vmax=max(top, 1), edgecolors="white", linewidth=0.3)
+    for (line, column), value in np.ndenumerate(rates):
+        if not np.isnan(value):
+            colour = "white" if value > 0.55 * max(top, 1) else "black"
+            axis.text(column + 0.5, line + 0.47, f"{value:.0f}", ha="center", va="center", fontsize=4.8, color=colour)
+    axis.set_xticks(np.arange(len(lines)) + 0.5, [f"{float(text):g}" for text in lines])
+    axis.set_yticks(np.arange(len(gates)) + 0.5, [f"{float(text):g}" if text else "none" for text in gates])
+    axis.tick_params(length=0, labelsize=5.5)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    return mesh
