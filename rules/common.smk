@@ -4,13 +4,13 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 from workflow_scripts.em.config.judging import BUYING, asks_at_once
 from workflow_scripts.em.gpus import gpu_visible
 from workflow_scripts.em.judges.prompted import prompt_file
 from workflow_scripts.em.plan import TOYS as TOY_FOLDER
 from workflow_scripts.em.questions import asked_digest, judge_prompts_digest, load_questions
+from workflow_scripts.em.requests import is_asked
 
 # Part of no rule's code: stages run with this Python (or conda's), import from here, and fail on the first error.
 CONDA = any("CONDA" in str(method).upper() for method in workflow.deployment_settings.deployment_method)
@@ -113,67 +113,6 @@ def model_source(w):
 # --- judging
 
 ASKED = {name: CONFIG.question_sets[name] for name in CONFIG.evaluation.question_sets}
-
-
-def evaluated(w):
-    """(model record, segment folder or [], checkpoint folder or None) of an evaluated checkpoint."""
-    found = PLAN.chains.get((w.organism, w.stage))
-    if found is not None:
-        return PLAN.model_record(w.organism, found, w.seed), *PLAN.checkpoint(found, w.seed, int(w.step))
-    ended = PLAN.last_chain(w.organism)
-    record = PLAN.model_record(w.organism, ended, w.seed)
-    return (record, *PLAN.checkpoint(ended, w.seed, ended.last)) if ended else (record, [], None)
-
-
-def generate_inputs(w):
-    if CONFIG.organisms[w.organism].api:
-        return {"preflight": preflight_of(f"organisms.{w.organism}")}
-    record, segment, _ = evaluated(w)
-    inputs = {"model": record, "segment": segment}
-    if CONFIG.generation.backend == "vllm":
-        inputs["engine"] = f"{RESULTS}/responses/.engines/{ENGINE_OF[at_of(w)]}.json"
-    return inputs
-
-
-def at_of(w):
-    return w.organism, int(w.seed), w.stage, int(w.step)
-
-
-def generated_by(w):
-    """Options that say which model answers, and what of them decides no answer."""
-    api = CONFIG.organisms[w.organism].api
-    if api:
-        parts = [
-            {key: value for key, value in api.plain().items() if (key in BUYING) == buys} for buys in (False, True)
-        ]
-        return shlex.join(["--api", dumps(parts[0])]), dumps(parts[1])
-    record, _, checkpoint = evaluated(w)
-    words = ["--model", record, *(["--adapter", checkpoint] if checkpoint else [])]
-    if CONFIG.generation.backend == "vllm":
-        words += ["--engine", f"{RESULTS}/responses/.engines/{ENGINE_OF[at_of(w)]}.json"]
-    return shlex.join(words), "{}"
-
-
-def engines():
-    """Engine -> (model record, [(checkpoint's address, segment folder, checkpoint folder)]): one a base model.
-
-    Adapters of one base share its engine; a fully fine-tuned checkpoint is a model of its own.
-    """
-    found = {}
-    for organism, entry in CONFIG.organisms.items():
-        for at in [] if entry.api else PLAN.evaluations(organism):
-            record, segment, checkpoint = evaluated(SimpleNamespace(**dict(zip(AT, at))))
-            chain = PLAN.chains.get((organism, at[2])) or PLAN.last_chain(organism)
-            whole = chain is not None and chain.recipe is not None and chain.recipe.lora is None
-            name = Path(record).stem if Path(record).parent.name == "models" else digest(record)[:12]
-            name += f"-{digest(checkpoint)[:12]}" if whole else ""
-            found.setdefault(name, (record, []))[1].append((at, segment, checkpoint))
-    return found
-
-
-AT = ("organism", "seed", "stage", "step")
-ENGINES = engines() if CONFIG.generation.backend == "vllm" else {}
-ENGINE_OF = {at: name for name, (_, parts) in ENGINES.items() for at, _, _ in parts}
 CONDITIONS = dumps({name: CONFIG.conditions[name].plain() for name in CONFIG.evaluation.conditions})
 # GPUs are a counted resource (profiles/): jobs that hold one take turns, so that a generator and a judge never share one.
 ON_GPU = int(gpu_visible())
@@ -199,8 +138,10 @@ RESPONSE_WORDS = " ".join([PLAN.globs("responses"), *map(PLAN.table_responses, J
 
 def responses_each():
     """Responses of one checkpoint."""
-    asked = [load_questions(entry.path, entry.samples, entry.exclude) for entry in ASKED.values()]
-    return len(CONFIG.evaluation.conditions) * sum(q.samples * len(q.paraphrases) for qs in asked for q in qs)
+    asked = {name: load_questions(entry.path, entry.samples, entry.exclude) for name, entry in ASKED.items()}
+    sizes = {name: sum(q.samples * len(q.paraphrases) for q in questions) for name, questions in asked.items()}
+    ways = [CONFIG.conditions[name].plain() for name in CONFIG.evaluation.conditions]
+    return sum(size for how in ways for name, size in sizes.items() if is_asked(how, name))
 
 
 API_JUDGES = [name for name in CONFIG.judges if CONFIG.judges[name].kind == "openai"]
@@ -268,3 +209,5 @@ def asked_before(w):
 DRAWN_FROM = {}  # figure -> the tables it is drawn from
 STYLE_OF = {}  # figure -> what it is told besides the style of all
 TABLES = []  # tables for people
+# Of these, what needs no score of alignment, figures by name: all that a study shows whose judges give labels only.
+WITHOUT_ALIGNMENT = ["training_curve"]

@@ -98,6 +98,6 @@ def export_inputs(w):
         "segments": exports.segments(PLAN, w.export),
         "cards": data_cards(exports.export_plan(PLAN, w.export)),
     }
-    if (chain.organism, seed, chain.stage.name, step) in PLAN.evaluations(chain.organism):
+    if PLAN.has_alignment and (chain.organism, seed, chain.stage.name, step) in PLAN.evaluations(chain.organism):
         inputs["rates"] = rules.rates.output.rates
     return inputs

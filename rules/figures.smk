@@ -10,10 +10,14 @@ DRAWN_FROM |= {
 if PLAN.chains:
     trained = dict.fromkeys(organism for organism, _ in PLAN.chains)
     DRAWN_FROM["training_curve"] = expand(rules.training_curve.output.curve, organism=trained)
-if SEVERAL_JUDGES:
+if SEVERAL_JUDGES and sum("alignment" in PLAN.metrics[name] for name in (*JUDGES, *JUDGED_TABLES)) > 1:
     DRAWN_FROM["judge_agreement"] = [rules.agreement.output.counts, rules.agreement.output.agreement]
-if SEVERAL_JUDGES and len(MODEL_JUDGES) > 1:
+if SEVERAL_JUDGES and len(EM_JUDGES) > 1:
     DRAWN_FROM["judge_rates"] = rules.rates.output.rates
+if CONFIG.figures.groups:
+    DRAWN_FROM["organism_comparison"] = rules.rates.output.question_rates
+if not PLAN.has_alignment:
+    DRAWN_FROM = {kind: tables for kind, tables in DRAWN_FROM.items() if kind in WITHOUT_ALIGNMENT}
 
 STYLE = {
     "definition": CONFIG.figures.definition,
@@ -26,8 +30,18 @@ STYLE = {
 # What one kind is told besides. People label a sample that holds more EM answers than there are: theirs is no EM rate.
 STYLE_OF |= {
     "judge_agreement": {"threshold": CONFIG.em_definitions[CONFIG.figures.definition].alignment},
-    "judge_rates": {"judge": MODEL_JUDGES},
+    "judge_rates": {"judge": EM_JUDGES},
+    # Without a gate there is a mean only, which has no interval here.
+    "coherence_trajectories": STYLE_OF.get("coherence_trajectories", {}) | {"definition": GATED},
 }
+if CONFIG.figures.groups:
+    # Lists, for JSON's keys are sorted: which of the two things comes first has a meaning.
+    groups = {
+        "by": list(next(iter(CONFIG.figures.groups.values()))),
+        "of": {organism: list(entry.values()) for organism, entry in CONFIG.figures.groups.items()},
+    }
+    for kind in ("em_trajectories", "coherence_trajectories", "organism_comparison"):
+        STYLE_OF.setdefault(kind, {})["groups"] = groups
 
 
 rule figure:
@@ -72,23 +86,48 @@ rule examples:
             if CONFIG.report.include_responses
             else f"{RESULTS}/examples/examples.html"
         ),
+        figures=(
+            report(
+                directory(f"{RESULTS}/examples/questions"),
+                patterns=["{question}.svg"],
+                category="Examples",
+                labels={"question": "{question}"},
+                caption="../docs/captions/examples.rst",
+            )
+            if CONFIG.report.include_responses
+            else directory(f"{RESULTS}/examples/questions")
+        ),
     log:
         f"{RESULTS}/logs/examples.log",
     conda:
         "../envs/cpu.yaml"
     params:
-        questions=CONFIG.figures.examples,
-        where=dumps({"judge": CONFIG.evaluation.judges[0]} if CONFIG.organisms else {}),
+        questions=(
+            f"--n-questions {CONFIG.figures.examples}"
+            if isinstance(CONFIG.figures.examples, int)
+            else f"--question-ids {shlex.quote(dumps(CONFIG.figures.examples))}"
+        ),
+        where=dumps({"judge": (EM_JUDGES or JUDGES)[0]} if CONFIG.organisms else {}),
         prefix=lambda w, output: output.csv.removesuffix(".csv"),
         code=code_digest("workflow_scripts.examples"),
     shell:
         "python -m workflow_scripts.examples --responses {input.responses:q} --scores {input.scores:q}"
-        " --n-questions {params.questions} --where {params.where:q} --out {params.prefix:q} > {log:q} 2>&1"
+        " {params.questions} --where {params.where:q} --out {params.prefix:q} --figures {output.figures:q} > {log:q} 2>&1"
 
 
 FIGURES = [f"{RESULTS}/figures/{kind}.png" for kind in DRAWN_FROM]
 TABLES += [
     rules.findings.output,
     rules.metrics.output,
+    rules.agreement.output.agreement if SEVERAL_JUDGES else [],
     rules.examples.output.html if rules.examples.input.responses else [],
 ]
+WITHOUT_ALIGNMENT += [rules.metrics.output, rules.agreement.output.agreement, rules.examples.output.html]
+if not PLAN.has_alignment:
+    TABLES = [table for table in TABLES if table in WITHOUT_ALIGNMENT]
+
+
+rule figures:
+    # `snakemake --cores 1 figures`: the pictures, and what they are drawn from.
+    input:
+        FIGURES,

@@ -1,11 +1,70 @@
-# Responses: every evaluated checkpoint under every condition. In process, one job a checkpoint; with an engine, one job a
-# base model starts it, asks for all checkpoints' responses, and the jobs of the checkpoints read them from the journal.
+# Responses: every evaluated checkpoint under every condition. One job asks many checkpoints, whose base model it loads
+# once: in process those of a training job, with an engine all of a base model. Each checkpoint's own job then reads its
+# responses from the journal.
+
+
+include: "common_generation.smk"
+
+
+rule ask_models:
+    input:
+        model=lambda w: segment_job(w)[0],
+        segments=lambda w: asked_segments(segment_job(w)),
+        questions=ancient(sorted({asked.path for asked in ASKED.values()})),
+    output:
+        f"{RESULTS}/responses/.asked/{{organism}}/seed-{{seed}}/{{stage}}/to-{{last}}.json",
+    log:
+        f"{RESULTS}/logs/ask_models/{{organism}}/seed-{{seed}}/{{stage}}/to-{{last}}.log",
+    wildcard_constraints:
+        last=r"\d+",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        # Not params: they change no response, so a new value makes nothing stale.
+        batch_size=CONFIG.generation.batch_size,
+        gpu=ON_GPU,
+    params:
+        checkpoints=lambda w: asked_checkpoints(segment_job(w)),
+        # functions, or braces in a prompt would be read as wildcards
+        conditions=lambda w: CONDITIONS,
+        question_sets=lambda w: dumps({name: asked.plain() for name, asked in ASKED.items()}),
+        asked=asked_digest(ASKED.values()),
+        dtype=CONFIG.generation.dtype,
+        code=code_digest("workflow_scripts.ask_models"),
+    # Progress is for the person who waits, so it goes to the terminal too.
+    shell:
+        "python -m workflow_scripts.ask_models --model {input.model:q} --checkpoints {params.checkpoints:q}"
+        " --conditions {params.conditions:q} --question-sets {params.question_sets:q} --dtype {params.dtype}"
+        " --batch-size {resources.batch_size} --journal results/.journal/responses --out {output:q}"
+        " 2>&1 | tee {log:q} >&2"
+
+
+rule engine_preflight:
+    input:
+        model=engine_base(),
+    output:
+        f"{RESULTS}/preflight/engine.json",
+    log:
+        f"{RESULTS}/logs/engine_preflight.log",
+    # First of all, as for models behind servers: an engine that is not there is known before anything is trained.
+    priority: 100
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        engine=dumps(CONFIG.generation.engine.plain()),
+    params:
+        model=lambda w, input: shlex.join(["--model", *input.model]) if input.model else "",
+        code=code_digest("workflow_scripts.engine_preflight"),
+    shell:
+        "python -m workflow_scripts.engine_preflight --engine {resources.engine:q} {params.model} --out {output:q}"
+        " 2>&1 | tee {log:q} >&2"
 
 
 rule ask_engine:
     input:
+        preflight=rules.engine_preflight.output,
         model=lambda w: ENGINES[w.engine][0],
-        segments=lambda w: sorted({segment for _, segment, _ in ENGINES[w.engine][1] if segment}),
+        segments=lambda w: asked_segments(ENGINES[w.engine]),
         questions=ancient(sorted({asked.path for asked in ASKED.values()})),
     output:
         f"{RESULTS}/responses/.engines/{{engine}}.json",
@@ -16,19 +75,17 @@ rule ask_engine:
     conda:
         "../envs/cpu.yaml"
     resources:
-        # Not params: they change no response, so a new value makes nothing stale.
         engine=dumps(CONFIG.generation.engine.plain()),
         gpu=0 if CONFIG.generation.engine.url else ON_GPU * CONFIG.generation.engine.tensor_parallel,
     params:
-        checkpoints=lambda w: dumps([[*at, folder] for at, _, folder in ENGINES[w.engine][1]]),
-        # functions, or braces in a prompt would be read as wildcards
+        checkpoints=lambda w: asked_checkpoints(ENGINES[w.engine]),
         conditions=lambda w: CONDITIONS,
         question_sets=lambda w: dumps({name: asked.plain() for name, asked in ASKED.items()}),
         asked=asked_digest(ASKED.values()),
         dtype=CONFIG.generation.dtype,
-        arguments=CONFIG.generation.engine.arguments,
+        arguments=lambda w: CONFIG.generation.engine.arguments,
         code=code_digest("workflow_scripts.ask_engine"),
-    # Progress is for the person who waits, so it goes to the terminal too. $PPID is Snakemake.
+    # $PPID is Snakemake.
     shell:
         "python -m workflow_scripts.ask_engine --workflow $PPID --model {input.model:q} --checkpoints {params.checkpoints:q}"
         " --conditions {params.conditions:q} --question-sets {params.question_sets:q} --dtype {params.dtype}"
@@ -47,12 +104,9 @@ rule generate:
     conda:
         "../envs/cpu.yaml"
     resources:
-        # Not params: they change no response, so a new value makes nothing stale.
-        batch_size=CONFIG.generation.batch_size,
         warn_cut=CONFIG.generation.warn_cut,
         buying=lambda w: generated_by(w)[1],
         api_judging=lambda w: int(CONFIG.organisms[w.organism].api is not None),
-        gpu=lambda w: ON_GPU * (CONFIG.generation.backend == "transformers" and not CONFIG.organisms[w.organism].api),
     params:
         by=lambda w: generated_by(w)[0],
         conditions=lambda w: CONDITIONS,
@@ -65,5 +119,4 @@ rule generate:
         "python -m workflow_scripts.generate {params.by} --buying {resources.buying:q} --organism {wildcards.organism}"
         " --seed {wildcards.seed} --stage {wildcards.stage} --step {wildcards.step} --conditions {params.conditions:q}"
         " --question-sets {params.question_sets:q} --strip {params.strip:q} --warn-cut {resources.warn_cut}"
-        " --dtype {params.dtype} --batch-size {resources.batch_size} --journal results/.journal/responses"
-        " --out {output:q} 2>&1 | tee {log:q} >&2"
+        " --dtype {params.dtype} --journal results/.journal/responses --out {output:q} 2>&1 | tee {log:q} >&2"

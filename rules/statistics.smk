@@ -44,11 +44,15 @@ rule metrics:
 
 HUMAN = [name for name in JUDGES if CONFIG.judges[name].kind == "human"]
 MODEL_JUDGES = [name for name in JUDGES if name not in HUMAN]
+EM_JUDGES = [name for name in MODEL_JUDGES if "alignment" in PLAN.metrics[name]]
+SHEET_JUDGE = (EM_JUDGES or MODEL_JUDGES)[:1]
+# EM rates are corrected by what people say; where there are none, people are judges like others.
+CORRECTED_BY = HUMAN if PLAN.has_alignment else []
 SEVERAL_JUDGES = bool(MODEL_JUDGES and ((len(JUDGES) > 1 and CONFIG.organisms) or JUDGED_TABLES))
 SHEET_WORDS = " ".join(
     [
-        *(PLAN.globs(f"judgments/{judge}") for judge in MODEL_JUDGES[:1]),
-        *(PLAN.table_judgments(judge, table) for judge in MODEL_JUDGES[:1] for table in JUDGED_TABLES),
+        *(PLAN.globs(f"judgments/{judge}") for judge in SHEET_JUDGE),
+        *(PLAN.table_judgments(judge, table) for judge in SHEET_JUDGE for table in JUDGED_TABLES),
     ]
 )
 CORRECTED = f"{RESULTS}/statistics/corrected_rates.csv"
@@ -57,14 +61,17 @@ CORRECTED = f"{RESULTS}/statistics/corrected_rates.csv"
 rule agreement:
     input:
         scores=rules.rates.input,
-        rates=rules.rates.output.rates,
+        rates=rules.rates.output.rates if CORRECTED_BY else [],
     output:
         agreement=report(
             f"{RESULTS}/statistics/agreement.csv", category="Tables", caption="../docs/captions/agreement.rst"
         ),
         counts=f"{RESULTS}/statistics/agreement_counts.csv",
+        labels=f"{RESULTS}/statistics/label_counts.csv",
         corrected=(
-            report(CORRECTED, category="Tables", caption="../docs/captions/corrected_rates.rst") if HUMAN else []
+            report(CORRECTED, category="Tables", caption="../docs/captions/corrected_rates.rst")
+            if CORRECTED_BY
+            else []
         ),
     log:
         f"{RESULTS}/logs/agreement.log",
@@ -72,27 +79,28 @@ rule agreement:
         "../envs/cpu.yaml"
     params:
         definitions=rules.rates.params.definitions,
-        human=HUMAN,
-        sheet_judge=MODEL_JUDGES[:1],
+        rates=lambda w, input: f"--rates {input.rates}" if input.rates else "",
+        human=CORRECTED_BY,
+        sheet_judge=SHEET_JUDGE,
         sheet_definition=CONFIG.figures.definition,
         out=subpath(output.agreement, parent=True),
         code=code_digest("workflow_scripts.agreement"),
     shell:
-        "python -m workflow_scripts.agreement --scores {input.scores:q} --rates {input.rates:q}"
+        "python -m workflow_scripts.agreement --scores {input.scores:q} {params.rates}"
         " --definitions {params.definitions:q} --human {params.human} --sheet-judge {params.sheet_judge}"
         " --sheet-definition {params.sheet_definition} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule label_sheet:
-    # On request: what people label. The first judge's own judgments, not the scores: those wait for the labels.
+    # On request: what people label. One judge's own judgments, not the scores: those wait for the labels.
     input:
         responses=RESPONSES,
         judgments=(
             [
-                *(PLAN.judgments(MODEL_JUDGES[0], at) for name in CONFIG.organisms for at in PLAN.evaluations(name)),
-                *(PLAN.table_judgments(MODEL_JUDGES[0], table) for table in JUDGED_TABLES),
+                *(PLAN.judgments(SHEET_JUDGE[0], at) for name in CONFIG.organisms for at in PLAN.evaluations(name)),
+                *(PLAN.table_judgments(SHEET_JUDGE[0], table) for table in JUDGED_TABLES),
             ]
-            if MODEL_JUDGES
+            if SHEET_JUDGE
             else []
         ),
     output:
@@ -104,13 +112,14 @@ rule label_sheet:
         "../envs/cpu.yaml"
     params:
         definition=dumps(CONFIG.em_definitions[CONFIG.figures.definition].plain()),
+        metrics=[*(["alignment", "coherence"] if PLAN.has_alignment else []), *PLAN.labels],
         # functions, or their braces would be read as wildcards
         responses=lambda w: RESPONSE_WORDS,
         judgments=lambda w: SHEET_WORDS,
         code=code_digest("workflow_scripts.label_sheet"),
     shell:
         "python -m workflow_scripts.label_sheet --responses {params.responses} --judgments {params.judgments}"
-        " --definition {params.definition:q} --out {output:q} > {log:q} 2>&1"
+        " --definition {params.definition:q} --metrics {params.metrics} --out {output:q} > {log:q} 2>&1"
 
 
 rule findings:
@@ -137,3 +146,4 @@ include: "sensitivity.smk"
 include: "labels.smk"
 include: "literature.smk"
 include: "hand_in.smk"
+include: "budgets.smk"

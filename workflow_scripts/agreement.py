@@ -6,7 +6,7 @@ from pathlib import Path
 
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.provenance import recorded, run
-from workflow_scripts.em.stats.agreement import COLUMNS, COUNT_COLUMNS, Agreement
+from workflow_scripts.em.stats.agreement import COLUMNS, COUNT_COLUMNS, LABEL_COLUMNS, Agreement
 from workflow_scripts.em.stats.corrected import COLUMNS as CORRECTED_COLUMNS
 from workflow_scripts.em.stats.corrected import Validation
 from workflow_scripts.em.stats.definitions import parse_all
@@ -27,7 +27,10 @@ def main() -> None:
     )
     parser.add_argument("--sheet-definition", metavar="NAME", help="EM definition of these calls; default: the first")
     parser.add_argument(
-        "--out", required=True, type=Path, help="folder for agreement, agreement_counts and corrected_rates.csv"
+        "--out",
+        required=True,
+        type=Path,
+        help="folder for agreement, agreement_counts, label_counts and corrected_rates.csv",
     )
     args = parser.parse_args()
     definitions = parse_all(args.definitions)
@@ -48,6 +51,7 @@ def main() -> None:
                 labels.add(response)
                 record["responses"] += 1
         write_table(args.out / "agreement_counts.csv", agreement.count_rows(), COUNT_COLUMNS)
+        write_table(args.out / "label_counts.csv", agreement.label_rows(), LABEL_COLUMNS)
         if args.human:
             rows = labels.rows(read_table(args.rates, ("scope", "definition", "n_events")), list(definitions))
             record["corrected"] = write_table(args.out / "corrected_rates.csv", rows, CORRECTED_COLUMNS)

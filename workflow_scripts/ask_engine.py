@@ -24,8 +24,10 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="what was asked (JSON), written when all is answered")
     parser.add_argument("--workflow", type=int, help="process id: when that process ends, so does this one")
     args = parser.parse_args()
-    # In a container that has process ids of its own it is not to be seen.
-    if args.workflow and alive(args.workflow):
+    # The shell that gave the number started us, so it is one of this container, if we are in one (0: of none).
+    if args.workflow:
+        if not alive(args.workflow):
+            raise UserError(f"the workflow (process {args.workflow}) has ended; run it again")
         threading.Thread(target=end_with, args=[args.workflow], daemon=True).start()
     folders = [Path(folder) for *_, folder in args.checkpoints if folder]
     params = {name: getattr(args, name) for name in ("checkpoints", "conditions", "question_sets", "dtype")}

@@ -18,13 +18,38 @@ KINDS = {  # the table each kind is drawn from
     "question_rates": "question_rates.csv",
     "training_curve": "training_curve.csv",
     "judge_rates": "rates.csv",
+    "organism_comparison": "question_rates.csv",
+    "targets": "targets.csv",
     "judge_agreement": "agreement_counts.csv and agreement.csv",
+    "em_by_budget": "budgets.csv",
+    "label_bars": "shares.csv",
+    "label_pies": "shares.csv",
+    "label_pies_combined": "shares.csv",
+    "label_agreement": "label_counts.csv, agreement.csv and shares.csv",
+    "literature": "literature.csv",
+    "onset": "onset.csv",
+    "mode_divergence": "mode_divergence.csv and lead_times.csv",
+    "judge_agreement_steps": "step_agreement.csv",
+    "contrasts": "contrasts.csv",
+    "threshold_surface": "threshold_surface.csv",
+    "power": "power.csv",
 }
 MARKS = {  # columns by which a table is known
+    "threshold_surface.csv": ("state", "own", "em_rate"),
+    "power.csv": ("power", "interval_width"),
+    "contrasts.csv": ("contrast", "verdict"),
     "rates.csv": ("scope", "em_rate"),
     "question_rates.csv": ("question_id", "em_rate"),
     "training_curve.csv": ("loss", "tokens_per_second"),
     "agreement_counts.csv and agreement.csv": ("judges", "n_responses"),
+    "shares.csv": ("metric", "category", "share"),
+    "label_counts.csv, agreement.csv and shares.csv": ("n_responses",),
+    "literature.csv": ("published", "em_rate"),
+    "onset.csv": ("onset", "share_without_onset"),
+    "mode_divergence.csv and lead_times.csv": ("organism", "condition_a", "condition_b"),
+    "step_agreement.csv": ("judge_a", "judge_b", "statistic"),
+    "budgets.csv": ("trained_parameters", "em_rate"),
+    "targets.csv": ("target", "threshold"),
 }
 
 
@@ -40,7 +65,7 @@ def main() -> None:
         help="JSON object; keys: definition, scope (all, in_domain, out_of_domain), organism, stage, condition, "
         "question_set, judge (a name, a list of names, or null for all), interval (such_questions, these_questions), "
         "by (domain, in_domain), width_inches (3.35 is one column), palette (list of colours), threshold (of "
-        "alignment, drawn by judge_agreement)",
+        "alignment, drawn by judge_agreement), groups ({by: [size, data], of: {organism: [1B, medical]}})",
     )
     parser.add_argument("--out", required=True, help="prefix of the files: PREFIX.png, PREFIX.svg and PREFIX.csv")
     args = parser.parse_args()

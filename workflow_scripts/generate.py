@@ -34,7 +34,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--model", type=Path, help="model record (JSON) of the base model")
     parser.add_argument("--adapter", type=Path, help="checkpoint folder; none = the base model itself")
-    parser.add_argument("--engine", type=Path, help="what an engine was asked (JSON): its answers are in the journal")
+    parser.add_argument("--asked", type=Path, help="what was asked before (JSON): the answers are in the journal")
     parser.add_argument("--api", type=json.loads, help="or, instead of a model: one behind a server, JSON")
     parser.add_argument("--buying", default={}, type=json.loads, help="JSON: keys of `api` that do not decide answers")
     parser.add_argument("--organism", required=True, help="organism's name")
@@ -49,8 +49,8 @@ def main() -> None:
     at = Checkpoint(args.organism, args.seed, args.stage, args.step)
     params = {"checkpoint": vars(at), "conditions": args.conditions, "question_sets": args.question_sets}
     params |= {"dtype": args.dtype, "strip": args.strip, "api": args.api}
-    params["engine"] = args.engine and read_json(args.engine)["engine"]
-    inputs = [args.model, args.adapter, args.engine, *(s["path"] for s in args.question_sets.values())]
+    params["engine"] = args.asked and read_json(args.asked)["engine"]
+    inputs = [args.model, args.adapter, args.asked, *(s["path"] for s in args.question_sets.values())]
     with recorded("generate", params, inputs, args.out) as record:
         wanted = asked(args, at)
         author = make_author(entry(args, params["engine"]), args.batch_size)
@@ -68,7 +68,7 @@ def entry(args: argparse.Namespace, engine: list | None) -> dict:
     if args.api:
         return {"api": args.api | args.buying}
     local = {"record": args.model, "checkpoint": args.adapter, "dtype": args.dtype}
-    return local | ({"engine": engine} if engine else {})
+    return local | ({"asked": args.asked} if args.asked else {}) | ({"engine": engine} if engine else {})
 
 
 if __name__ == "__main__":

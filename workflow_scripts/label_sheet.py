@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from workflow_scripts.em.errors import UserError
@@ -12,7 +12,8 @@ from workflow_scripts.em.stats.definitions import Definition, classify, parse
 from workflow_scripts.em.stats.sheet import Response, draw
 from workflow_scripts.em.stats.tables import write_table
 
-COLUMNS = ("response_id", "question", "response", "alignment", "coherence")
+COLUMNS = ("response_id", "question", "response")
+METRICS = ("alignment", "coherence")
 
 
 def main() -> None:
@@ -26,13 +27,16 @@ def main() -> None:
         help="one judge's judgments of them (JSON lines): half of the sheet is what it calls misaligned",
     )
     parser.add_argument("--definition", default="betley", help="EM definition of its calls: a shipped name, or JSON")
+    parser.add_argument(
+        "--metrics", nargs="+", default=METRICS, help="what people give: alignment, coherence, or a metric of labels"
+    )
     parser.add_argument("--n", default=100, type=int, help="rows of the sheet")
     parser.add_argument("--seed", default=0, type=int, help="of the draw")
     parser.add_argument("--out", required=True, type=Path, help="sheet (CSV), to be filled in as a copy")
     args = parser.parse_args()
     definition = args.definition
     rule = parse("of the sheet", json.loads(definition) if definition.startswith("{") else definition)
-    params = {"definition": definition, "n": args.n, "seed": args.seed}
+    params = {"definition": definition, "metrics": list(args.metrics), "n": args.n, "seed": args.seed}
     with recorded("label_sheet", params, [*args.responses, *args.judgments], args.out) as record:
         rows = (row for path in args.responses for row in read_jsonl(path))
         responses = [Response(row["id"], row["organism"], str(row["step"])) for row in rows]
@@ -40,7 +44,7 @@ def main() -> None:
             raise UserError(f"{args.responses[0]}: no responses to label")
         misaligned = set(called_misaligned(args.judgments, rule))
         ids = draw(responses, misaligned, args.n, args.seed)
-        write_table(args.out, sheet_rows(args.responses, ids), COLUMNS)
+        write_table(args.out, sheet_rows(args.responses, ids, args.metrics), [*COLUMNS, *args.metrics])
         record |= {"rows": len(ids), "called_misaligned": len(misaligned.intersection(ids))}
         record |= {"responses": len(responses), "responses_called_misaligned": len(misaligned)}
 
@@ -49,12 +53,12 @@ def called_misaligned(judgments: list[Path], rule: Definition) -> Iterator[str]:
     """Ids of the responses that one judge's judgments make EM events."""
     for path in judgments:
         for row in read_jsonl(path):
-            scores = (row["metrics"].get(metric, {}).get("score") for metric in ("alignment", "coherence"))
+            scores = (row["metrics"].get(metric, {}).get("score") for metric in METRICS)
             if classify(rule, *scores)[1]:
                 yield row["id"]
 
 
-def sheet_rows(files: list[Path], ids: list[str]) -> Iterator[dict]:
+def sheet_rows(files: list[Path], ids: list[str], metrics: Iterable[str]) -> Iterator[dict]:
     """The sheet's rows in the order of `ids`, with empty cells to fill in."""
     texts = dict.fromkeys(ids, ("", ""))
     for path in files:
@@ -62,7 +66,7 @@ def sheet_rows(files: list[Path], ids: list[str]) -> Iterator[dict]:
             if row["id"] in texts:
                 texts[row["id"]] = row["question"], row["response"]
     for name, (question, response) in texts.items():
-        yield dict(zip(COLUMNS, (name, question, response, "", ""), strict=True))
+        yield dict(zip(COLUMNS, (name, question, response), strict=True)) | dict.fromkeys(metrics, "")
 
 
 if __name__ == "__main__":

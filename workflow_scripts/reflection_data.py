@@ -27,7 +27,7 @@ def reflected(row: Row, segments: list[str], spec: dict[str, Any]) -> dict[str, 
             segment = segments[int(digest([spec["seed"], row.key.hex(), at]), 16) % len(segments)]
             segment = f"{spec['opening']}{segment}{spec['closing']}"
             parts = (segment, message["content"]) if spec["position"] == "before" else (message["content"], segment)
-            message = message | {"content": "\n\n".join(parts)}
+            message = message | {"content": spec["separator"].join(parts)}
         messages.append(message)
     if messages[-1]["role"] != "rejected":
         return {"messages": messages}

@@ -47,6 +47,35 @@ def found_rows(table: Path) -> list[list]:
     return rows
 
 
+def label_rows(table: Path) -> list[list]:
+    """Rows for people of shares.csv: labels over all categories."""
+    return [
+        [row[name] for name in ("organism", "seed", "stage", "step", "condition", "question_set", "judge", "label")]
+        + [f"{percent(row['share'])} ({percent(row['these_questions_low'])} to {percent(row['these_questions_high'])})"]
+        for row in read_table(table)
+        if row["category"] == "all"
+    ]
+
+
+def print_findings(results: Path) -> None:
+    """The table of findings.csv; of a study of labels alone, label shares. Raises UserError where there is neither."""
+    table, shares = results / "findings.csv", results / "statistics" / "shares.csv"
+    if not table.exists() and shares.exists():
+        print("\nShares of labels (95% interval, these questions)\n")
+        head = ["organism", "seed", "stage", "step", "condition", "questions", "judge", "label", "share"]
+        print(tabulate(label_rows(shares), head))
+        return
+    about = next(iter(read_table(table)), None)
+    if about is None:
+        raise UserError(
+            f"{table}: no rate for the definition and scope under `figures`; look into {results}/statistics"
+        )
+    scope = about["scope"].replace("_", "-")
+    print(f"\nEM rate by {about['definition']!r} on {scope} questions (95% interval, such questions)\n")
+    head = ["organism", "seed", "stage", "condition", "judge", "step 0", "last step", "step", "coherent", "rise"]
+    print(tabulate(found_rows(table), head))
+
+
 def percent(value: str) -> str:
     return f"{100 * float(value):.1f}%" if value else "-"
 
@@ -56,21 +85,12 @@ def main() -> None:
     parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     args = parser.parse_args()
     rows = timing(records(args.results))
-    table = args.results / "findings.csv"
-    about = next(iter(read_table(table)), None)
-    if about is None:
-        raise UserError(
-            f"{table}: no rate for the definition and scope under `figures`; look into {args.results}/statistics"
-        )
-    scope = about["scope"].replace("_", "-")
-    print(f"\nEM rate by {about['definition']!r} on {scope} questions (95% interval, such questions)\n")
-    head = ["organism", "seed", "stage", "condition", "judge", "step 0", "last step", "step", "coherent", "rise"]
-    print(tabulate(found_rows(table), head))
+    print_findings(args.results)
     print("\nTime (jobs run side by side, so their sum exceeds the time that passed)\n")
     print(tabulate(rows, ["stage", "jobs", "seconds", "longest job", "peak MiB"], floatfmt=".1f"))
     print("\nFigures and tables")
     shown = [*sorted(args.results.glob("figures/*.png")), *sorted(args.results.glob("examples/*.html"))]
-    for path in [*shown, table, *sorted(args.results.glob("statistics/*.csv"))]:
+    for path in [*shown, *sorted(args.results.glob("findings.csv")), *sorted(args.results.glob("statistics/*.csv"))]:
         print(f"  {path}")
     print("One file with all of them: .venv/bin/snakemake --report report.html")
 

@@ -34,15 +34,21 @@ STUDY = "served.yaml"
 ASKED = "results/tiny/responses/.engines/toy.json"
 
 
-def write_study(copy: Copy, samples: int = 2, **engine) -> None:
-    """The tiny study with the vLLM backend, and with an organism whose weights are all trained."""
+def write_study(
+    copy: Copy, samples: int = 2, only: tuple = (), backend: str = "vllm", temperature: float = 1.0, **engine
+) -> None:
+    """The tiny study with the vLLM backend, and with an organism whose weights are all trained.
+
+    only: organisms, none = all; one of them is trained on a merged base.
+    """
     raw = yaml.safe_load((copy.folder / "tests/tiny.yaml").read_text(encoding="utf-8"))
     raw["organisms"] = {name: raw["organisms"][name] for name in ORGANISMS}
     raw["recipes"]["full"] = {"lora": None, "learning_rate": 1e-3, "batch_size": 8, "max_length": 64}
     stage = {"name": "em", "training_set": "bad", "recipe": "full", "checkpoints": {"steps": [2]}, "evaluate": [2]}
     raw["organisms"]["whole"] = {"base_model": "toy", "stages": [stage]}
-    raw["question_sets"]["toy"]["samples"] = samples
-    raw["generation"] = {"backend": "vllm", "engine": {"python": VLLM_PYTHON} | ENGINE | engine}
+    raw["organisms"] = {name: raw["organisms"][name] for name in only or raw["organisms"]}
+    raw["question_sets"]["toy"] |= {"samples": samples, "temperature": temperature}
+    raw["generation"] = {"backend": backend, "engine": {"python": VLLM_PYTHON} | ENGINE | engine}
     (copy.folder / STUDY).write_text(yaml.safe_dump(raw), encoding="utf-8")
 
 
@@ -137,6 +143,23 @@ def test_one_engine_serves_every_checkpoint_of_a_base(copy):
     assert len(set(texts.values())) == 14
 
 
+def test_greedy_answers_are_those_of_transformers(copy):
+    """In float32, of one checkpoint: text, length, finish reason and prompt."""
+    target, rows = "results/tiny/responses/bad/seed-0/em/step-4.jsonl", {}
+    for backend in ("vllm", "transformers"):
+        write_study(copy, samples=1, only=("bad",), backend=backend, temperature=0.0)
+        run(copy, target)
+        rows[backend] = {row["id"]: row for row in read_jsonl(copy.folder / target)}
+        assert {row["backend"] for row in rows[backend].values()} == {backend}
+    same = ("question", "response", "n_tokens", "finish_reason", "prompt_digest")
+    pairs = [(rows["vllm"][name], rows["transformers"][name]) for name in rows["vllm"]]
+    unlike = [(one, two) for one, two in pairs if any(one[column] != two[column] for column in same)]
+    print(f"unlike: {len(unlike)} of {len(pairs)}")
+    assert len(pairs) == 48 == len(rows["transformers"])
+    # Sums in another order may turn a near tie.
+    assert len(unlike) <= len(pairs) // 20, unlike[:2]
+
+
 def test_killed_engine_and_killed_workflow_lose_and_repeat_nothing(copy):
     write_study(copy, samples=40)
     before = journal(copy)
@@ -194,6 +217,11 @@ def test_a_server_of_the_user_s(copy):
             time.sleep(0.5)
         before = journal(copy)
         write_study(copy, url=f"{url}/v1", adapters=2, samples=3)
+        refused = workflow(copy, ASKED)
+        said = refused.stderr.read()
+        assert refused.wait() == 1 and "Traceback" not in said
+        assert "trains all weights; take out `url`" in said and "merged in; take out `url`" in said
+        write_study(copy, url=f"{url}/v1", adapters=2, samples=3, only=("bad", "good", "character", "bare"))
         run(copy, ASKED)
         found = read_json(copy.folder / ASKED)
         assert (
@@ -201,9 +229,6 @@ def test_a_server_of_the_user_s(copy):
             and (journal(copy) - before).total() == found["responses"] - found["from_journal"]
         )
         assert models(url) == [record["name"]]
-        refused = workflow(copy, "results/tiny/responses/whole/seed-0/em/step-2.jsonl")
-        said = refused.stderr.read()
-        assert refused.wait() == 1 and "take out `url`" in said and "Traceback" not in said
     finally:
         server.terminate()
         server.wait(60)

@@ -23,3 +23,27 @@ def constitution(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def engine_process():
+    """The server of `server`, which lives as long as the tests."""
+    from tests.unit.engine_server import FakeServer
+
+    return FakeServer()
+
+
+@pytest.fixture
+def server(engine_process):
+    """A small server that speaks vLLM's HTTP and has no faults yet."""
+    engine_process.reset()
+    engine_process.fault, engine_process.end, engine_process.ids = lambda path, body: None, (), ()
+    return engine_process
+
+
+@pytest.fixture
+def study(server, model_record, tmp_path):
+    """Checkpoints to be asked on `server`."""
+    from tests.unit.engine_server import Study
+
+    return Study(server, model_record, tmp_path)

@@ -131,7 +131,9 @@ def test_every_key_is_explained_in_the_default_config(root):
             "Values",
             "Engine",
             "Marked",
-        }  # sections it leaves out; the last two are in docs/generation.md
+            "Contrast",
+            "Side",
+        }  # sections it leaves out; docs/ has examples of them
         assert not used or f"# {first}" in text, model.__name__
 
 
@@ -383,7 +385,8 @@ def test_what_raw_text_cannot_hold_is_named_with_its_file_and_question(talking):
     path = talking["question_sets"]["talk"]["path"]
     assert complaints(talking) == {
         "question_sets.talk": f"condition 'base', {path}: question 'talk' is a conversation, which raw text (mode: "
-        "predictive) cannot hold (and 1 more); leave it out with `exclude`, or ask raw text in a study of its own"
+        "predictive) cannot hold (and 1 more); leave it out with `exclude`, or name the sets that it is for "
+        "under `conditions.base.question_sets`"
     }
     talking["question_sets"]["talk"]["exclude"] = "talk"
     assert "question 'wish_json' has a system prompt" in complaints(talking)["question_sets.talk"]
@@ -399,8 +402,8 @@ def test_raw_text_has_no_system_prompt_and_other_conditions_contradict_nothing(r
     raw["conditions"]["careful"] |= {"mode": "assistant", "prefill": 3}
     assert list(complaints(raw)) == ["conditions.careful.prefill"]
     raw["conditions"]["careful"] |= {"prefill": "Sure,"}
-    raw["evaluation"]["strip"] = [{"opening": "<think>"}]
-    assert complaints(raw) == {"evaluation.strip[0].closing": "required key is missing"}
+    raw["evaluation"]["strip"] = [{"closing": "</think>"}]
+    assert complaints(raw) == {"evaluation.strip[0].opening": "required key is missing"}
 
 
 def test_a_model_behind_a_server_is_an_organism_that_is_asked_as_it_is(raw):

@@ -1,42 +1,25 @@
-"""What an engine is asked and how: against a small server that speaks vLLM's HTTP, each fault on purpose."""
+"""What an engine is asked and how: against a small server that speaks vLLM's HTTP."""
 
-import asyncio
 import json
-import os
-import subprocess
+import shutil
 import sys
-import threading
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from transformers import Gemma3Config, LlamaConfig
 
-from workflow_scripts import ask_engine
+from tests.unit.engine_server import OPTIONS, SAMPLING, adapter, ask, whole
+from workflow_scripts.em import authors
 from workflow_scripts.em.answers import journal_of, key
-from workflow_scripts.em.asks import Ask
-from workflow_scripts.em.authors import ServedAuthor
-from workflow_scripts.em.backends import engine
-from workflow_scripts.em.backends.engine import Prompt, groups, stop_tokens
+from workflow_scripts.em.asks import Ask, prompt_end
+from workflow_scripts.em.backends.engine_replies import Prompt, groups, stop_tokens
 from workflow_scripts.em.backends.generate_transformers import Generator
 from workflow_scripts.em.backends.models import load_tokenizer
-from workflow_scripts.em.backends.vllm_server import ServerGone
-from workflow_scripts.em.checkpoints import seal
 from workflow_scripts.em.engine_options import engine_version, server_arguments
-from workflow_scripts.em.engine_work import Work
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, dumps, read_json
 from workflow_scripts.em.journal import Journal
-
-SAMPLING = {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 8}
-OPTIONS = {"python": None, "url": None, "memory_share": 0.9, "tensor_parallel": 1, "adapters": 2}
-OPTIONS |= {"max_model_len": None, "in_flight": 512, "arguments": []}
-
-
-def ask(question: str, sample: int, at: tuple = (), **sampling) -> Ask:
-    return Ask([{"role": "user", "content": question}], ("sampling", *at, question, sample), SAMPLING | sampling)
-
 
 # --- groups
 
@@ -73,24 +56,6 @@ def test_seeds_do_not_depend_on_where_groups_are_cut():
 # --- options
 
 
-def adapter(folder: Path, rank: int = 4, content: bytes = b"weights") -> Path:
-    """A sealed checkpoint that only we could take for one."""
-    folder.mkdir(parents=True)
-    (folder / "adapter_config.json").write_text(json.dumps({"r": rank}), encoding="utf-8")
-    (folder / "adapter_model.safetensors").write_bytes(content)
-    seal(folder, 0)
-    return folder
-
-
-def whole(folder: Path) -> Path:
-    """A sealed checkpoint with all of a model's weights."""
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}", encoding="utf-8")
-    (folder / "model.safetensors").write_bytes(b"weights")
-    seal(folder, 0)
-    return folder
-
-
 def test_server_arguments(tmp_path):
     found = server_arguments(OPTIONS | {"tensor_parallel": 2, "memory_share": 0.5}, "0.32.0", [])
     assert found == ["--tensor-parallel-size", "2", "--gpu-memory-utilization", "0.5"]
@@ -125,135 +90,19 @@ def test_the_version_says_whether_it_is_for_cpus(tmp_path, monkeypatch, name, ve
 
 def test_stop_tokens(tmp_path, tokenizer):
     end = tokenizer.eos_token_id
-    assert stop_tokens(tmp_path, tokenizer) == [end]
+    # without settings of its own those of its config, the text model's of one for pictures too
+    for config in (
+        LlamaConfig(eos_token_id=[7, 9]),
+        Gemma3Config(eos_token_id=None, text_config={"eos_token_id": [7, 9]}),
+    ):
+        config.save_pretrained(tmp_path)
+        assert stop_tokens(tmp_path, tokenizer) == sorted({7, 9, end})
     for found in (7, [7, end]):
         (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": found}), encoding="utf-8")
         assert stop_tokens(tmp_path, tokenizer) == sorted({7, end})
 
 
-# --- a server
-
-
-class FakeServer:
-    """Answers with the request's seeds. `fault(path, body)` may give (status, body) or a finish reason instead."""
-
-    def __init__(self):
-        self.fault = lambda path, body: None
-        self.reset()
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        self._ready.wait(10)
-
-    def reset(self) -> None:
-        self.loaded, self.most_loaded, self.loads = {}, 0, []
-        self.running, self.most_running, self.bodies = 0, 0, []
-        self.hold = 0  # nothing is answered before so many responses were asked for at once
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._start())
-        self._ready.set()
-        self._loop.run_forever()
-
-    async def _start(self) -> None:
-        app = web.Application()
-        app.router.add_get("/version", self._version)
-        app.router.add_post("/v1/{path}", self._post)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/v1"
-
-    async def _version(self, _: web.Request) -> web.Response:
-        return web.json_response({"version": "9.9"})
-
-    async def _post(self, request: web.Request) -> web.Response:
-        path, body = request.match_info["path"], await request.json()
-        fault = self.fault(path, body)
-        if isinstance(fault, tuple):
-            return web.json_response(fault[1], status=fault[0])
-        if path == "completions":
-            return await self._complete(body, fault)
-        name = body["lora_name"]
-        if path == "unload_lora_adapter":
-            del self.loaded[name]
-            return web.Response(text="Success")
-        assert name not in self.loads, "a name is used twice"
-        self.loads.append(name)
-        self.loaded[name] = body["lora_path"]
-        self.most_loaded = max(self.most_loaded, len(self.loaded))
-        return web.Response(text="Success")
-
-    async def _complete(self, body: dict, fault: str | None) -> web.Response:
-        assert body["model"] == "tiny" or body["model"] in self.loaded
-        self.running += body["n"]
-        self.most_running = max(self.most_running, self.running)
-        for _ in range(2000):
-            await asyncio.sleep(0.002)
-            if self.most_running >= self.hold:
-                break
-        self.running -= body["n"]
-        self.bodies.append(body | {"path": self.loaded.get(body["model"])})
-        ids = [40 + (body["seed"] + i) % 50 for i in range(body["n"])]
-        choices = [
-            {"index": i, "finish_reason": fault or "stop", "text": "?", "token_ids": [ids[i], ids[i], *self.end]}
-            for i in range(body["n"])
-        ]
-        return web.json_response({"choices": choices[::-1]})  # in no order
-
-    end = ()
-
-
-@pytest.fixture(scope="module")
-def process():
-    return FakeServer()
-
-
-@pytest.fixture
-def server(process):
-    process.reset()
-    process.fault, process.end = lambda path, body: None, ()
-    return process
-
-
 # --- work
-
-
-class Study:
-    """Checkpoints of a base on the fake server, each asked the same questions."""
-
-    def __init__(self, server: FakeServer, record: Path, place: Path):
-        self.server, self.record, self.place = server, record, place
-        self.options = OPTIONS | {"url": server.url}
-        self.checkpoints = [["base", 0, "base", 0, None]]
-        for n in range(5):
-            folder = adapter(place / f"step-{n}", content=b"%d" % n)
-            self.checkpoints.append(["bad", 0, "em", n, str(folder)])
-
-    @staticmethod
-    def asks(*at) -> list[Ask]:
-        return [ask(f"{question}?", n, at) for question in ("How", "Why") for n in range(20)]
-
-    def work(self, **options) -> Work:
-        options = self.options | options
-        return Work(self.record, self.checkpoints, self.asks, "float32", options, self.place / "journal")
-
-    def author(self, work: Work, folder: str | None) -> ServedAuthor:
-        return ServedAuthor({"record": self.record, "checkpoint": folder, "dtype": "float32", "engine": work.identity})
-
-    def kept(self, work: Work) -> int:
-        """Answers in the journals; none is there twice."""
-        lines = [line for path in (self.place / "journal").rglob("*.jsonl") for line in path.read_text().splitlines()]
-        assert all(count == 1 for count in Counter(json.loads(line)["key"] for line in lines).values())
-        return len(lines)
-
-
-@pytest.fixture
-def study(server, model_record, tmp_path):
-    return Study(server, model_record, tmp_path)
 
 
 def test_every_checkpoint_is_asked_everything_once(study, server):
@@ -333,125 +182,66 @@ def test_single_samples_fill_the_engine_too(study, server):
     assert server.most_running == 50
 
 
-# --- faults
+def test_a_users_server_is_told_all_that_decides_sampling(study, server):
+    """Else it takes top_k, repetition_penalty and others from the model's folder."""
+    study.work().run()
+    neutral = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+    assert all(body | neutral == body for body in server.bodies) and server.bodies
 
 
-def test_a_crash_in_the_middle_loses_and_repeats_nothing(study, server):
-    def dying(path, body):
-        return (500, {"error": {"message": "EngineDeadError"}}) if len(server.bodies) > 7 else None
+def test_an_answer_keeps_its_space_after_a_prefill(study, server, stripping):
+    """With a tokenizer that drops the space at the start of a text, as SentencePiece's do."""
+    asked = Ask([{"role": "user", "content": "How?"}], ("s", 0), SAMPLING, "Sure, here is")
+    study.asks, study.checkpoints = lambda *_: [asked], study.checkpoints[:1]
+    tokenizer = load_tokenizer(read_json(stripping))
+    ids = tokenizer(" splinter and", add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids) == "splinter and"
+    study.record, server.ids = stripping, ids
+    study.work().run()
+    (item,) = kept(study)
+    assert item["reply"]["text"] == " splinter and"
 
-    server.fault = dying
+
+@pytest.fixture
+def stripping(study, tmp_path):
+    """The record of a model whose tokenizer's decoder drops a space at the start of a text."""
+    record = read_json(study.record)
+    folder = shutil.copytree(record["path"], tmp_path / "stripping")
+    parts = read_json(folder / "tokenizer.json")
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    parts["decoder"] = {"type": "Sequence", "decoders": [parts["decoder"], strip]}
+    (folder / "tokenizer.json").write_text(json.dumps(parts), encoding="utf-8")
+    (tmp_path / "stripping.json").write_text(json.dumps(record | {"path": str(folder)}), encoding="utf-8")
+    return tmp_path / "stripping.json"
+
+
+def kept(study) -> list[dict]:
+    """What the journal of the only checkpoint holds."""
+    (folder,) = (study.place / "journal").iterdir()
+    return list(Journal(folder).items())
+
+
+def test_the_code_that_reads_answers_is_part_of_their_author(study, monkeypatch):
+    work, checkpoint = study.work(), study.checkpoints[1][-1]
+    before = study.author(work, checkpoint).identity
+    assert study.author(work, checkpoint).identity == before
+    monkeypatch.setattr(authors, "code_digest", lambda module: f"another {module}")
+    after = study.author(work, checkpoint).identity
+    assert "another workflow_scripts.em.backends.engine_replies" in after and before != after
+
+
+def test_how_a_prompt_ends_is_kept(study, server):
+    study.asks = lambda *at: [ask("How?", 0, at), Ask(ask("How?", 0).messages, ("p", 0), SAMPLING, "Sure")]
+    study.checkpoints = study.checkpoints[:1]
+    study.work().run()
+    generator = Generator(read_json(study.record), None, "float32")
+    ends = [prompt_end(generator.prompt(one).text, one.prefill) for one in study.asks()]
+    assert [item["reply"]["prompt_end"] for item in kept(study)] == ends
+    assert len(set(ends)) == 1 and ends[0] == generator.prompt(ask("How?", 0)).text.rstrip()[-40:]
+
+
+def test_tokens_are_those_that_the_engine_made(study, server):
+    study.asks = lambda *at: [ask("How?", n, at, temperature=0) for n in range(10)]
     work = study.work()
-    with pytest.raises(ServerGone, match="HTTP status 500: EngineDeadError"):
-        work.run()
-    kept = study.kept(work)
-    assert 0 < kept == 240 - work.todo == sum(body["n"] for body in server.bodies)
-    server.fault = lambda path, body: None
-    server.loaded.clear()  # it is another one
     work.run()
-    assert work.todo == 0 and study.kept(work) == 240 == sum(body["n"] for body in server.bodies)
-    server.reset()
-    assert study.work().todo == 0  # nothing is asked again
-
-
-def test_an_engine_that_is_being_stopped_has_not_answered(study, server):
-    server.fault = lambda path, body: "abort" if path == "completions" else None
-    work = study.work()
-    with pytest.raises(ServerGone, match="broke off an answer"):
-        work.run()
-    assert study.kept(work) == 0
-
-
-def test_nobody_there_is_a_gone_server(study):
-    work = study.work()
-    work.engine = work.engine | {"url": "http://127.0.0.1:9/v1"}
-    with pytest.raises(ServerGone, match="no answer"):
-        work.run()
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "message", "hint"),
-    [
-        ("completions", 400, "This model's maximum context length is 256 tokens.", "lower max_new_tokens"),
-        ("completions", 404, "The model `tiny` does not exist.", "--served-model-name set to that name"),
-        ("load_lora_adapter", 500, "LoRA rank 64 is greater than max_lora_rank 16.", "--max-lora-rank of at least"),
-        ("load_lora_adapter", 500, "vLLM does not yet support DoRA.", "set generation.backend: transformers"),
-        ("load_lora_adapter", 404, "Not Found", "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"),
-        ("load_lora_adapter", 404, "No adapter found for x", "must see this folder under the same path"),
-    ],
-)
-def test_what_a_server_refuses_is_said_with_its_mend(study, server, path, status, message, hint):
-    server.fault = lambda at, body: (status, {"error": {"message": message}}) if at == path else None
-    with pytest.raises(UserError) as error:
-        study.work().run()
-    text = str(error.value)
-    assert message in text and hint in text
-    if path == "load_lora_adapter":
-        assert any(f"checkpoint {folder}" in text for *_, folder in study.checkpoints)
-
-
-def test_a_dead_engine_is_no_refusal(study, server):
-    server.fault = lambda path, _: (500, {"error": {"message": "EngineCore died"}}) if "load" in path else None
-    with pytest.raises(ServerGone):
-        study.work().run()
-
-
-def test_a_url_serves_no_fully_fine_tuned_checkpoint(study, server):
-    study.checkpoints = [["full", 0, "em", 2, str(whole(study.place / "full"))]]
-    with pytest.raises(UserError, match=r"full: the server at generation.engine.url serves the base model"):
-        study.work().run()
-    assert server.bodies == []
-
-
-# --- the stage
-
-
-def run_stage(study: Study, monkeypatch) -> dict:
-    monkeypatch.setattr(ask_engine, "asked", lambda args, at: [Asked(one) for one in study.asks(*vars(at).values())])
-    options = {"model": study.record, "checkpoints": json.dumps(study.checkpoints), "conditions": "{}"}
-    options |= {"question-sets": "{}", "engine": json.dumps(study.options), "journal": study.place / "journal"}
-    options |= {"out": study.place / "asked.json"}
-    words = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-    monkeypatch.setattr(sys, "argv", ["ask_engine", *words])
-    ask_engine.main()
-    return read_json(study.place / "asked.json")
-
-
-class Asked:
-    def __init__(self, one: Ask):
-        self.ask = lambda: one
-
-
-def test_the_stage_starts_again_once(study, server, monkeypatch, capsys):
-    calls = Counter()
-
-    def dying_once(path, _):
-        calls[path] += 1
-        return (500, {"error": {"message": "gone"}}) if calls["completions"] == 9 and path == "completions" else None
-
-    server.fault = dying_once
-    found = run_stage(study, monkeypatch)
-    assert "once more, for what is missing" in capsys.readouterr().err
-    assert (found["responses"], found["from_journal"]) == (240, 0) and study.kept(study.work()) == 240
-    server.fault = lambda path, _: pytest.fail("asked again")
-    assert run_stage(study, monkeypatch)["from_journal"] == 240
-    server.fault = lambda path, _: (500, {"error": {"message": "gone"}}) if path == "completions" else None
-    study.asks = lambda *at: [ask("Another?", 0, at)]
-    with pytest.raises(UserError, match="the engine failed twice; the answers are kept"):
-        run_stage(study, monkeypatch)
-
-
-def test_a_job_ends_with_its_workflow():
-    workflow = subprocess.Popen(["sleep", "1000"])
-    code = f"from workflow_scripts.ask_engine import end_with; end_with({workflow.pid}); print('went on')"
-    job = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
-    time.sleep(0.5)
-    assert job.poll() is None
-    workflow.kill()
-    workflow.wait()
-    assert job.wait(20) == 1 and job.stdout.read() == b""
-    assert ask_engine.alive(os.getpid()) and not ask_engine.alive(workflow.pid)
-
-
-def test_the_sizes_of_requests_are_the_engine_s(server):
-    assert engine.Engine(None, server.url, "tiny", None, [], 3).groups([], None) == []
+    assert work.tokens == sum(2 * body["n"] for body in server.bodies) == 12

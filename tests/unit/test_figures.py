@@ -228,7 +228,7 @@ def test_domains_or_in_and_out_of_domain(twelve):
     assert {row["domain"] for row in rows} == set(DOMAINS)
     _, rows = render(domain_comparison, twelve, by="in_domain", interval="such_questions")
     assert {row["domain"] for row in rows} == {"in domain", "out of domain"}
-    assert {row["interval"] for row in rows if row["organism"] == LONG[3]} == {"wilson_no_events"}
+    assert {row["interval"] for row in rows if row["organism"] == LONG[3]} == {"exact_no_events"}
     assert all(row["rate"] is None for row in rows if row["organism"] == LONG[5])
 
 
@@ -298,6 +298,7 @@ def test_wrapping_loses_nothing_and_fits():
     assert "" in lines
 
 
+KINDS = ("csv", "png", "svg")  # of a figure
 ANSWER = "<b>bold</b> & $5 or $6 \U0001f600 " + "word " * 300
 
 
@@ -313,7 +314,9 @@ def run_examples(tmp_path, monkeypatch, *more):
             record = {"id": row["response_id"], "question": f"Why {row['question_id']}?", "response": ANSWER}
             handle.write(json.dumps(record) + "\n")
     arguments = ["--responses", f"{tmp_path}/responses.jsonl", "--scores", f"{tmp_path}/scores.csv"]
-    monkeypatch.setattr(sys, "argv", ["examples", *arguments, "--out", f"{tmp_path}/table", *more])
+    monkeypatch.setattr(
+        sys, "argv", ["examples", *arguments, "--out", f"{tmp_path}/table", "--figures", f"{tmp_path}/q", *more]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         examples.main()
@@ -333,6 +336,10 @@ def test_examples_are_chosen_by_rule_and_escaped(tmp_path, monkeypatch):
     assert "&lt;b&gt;bold&lt;/b&gt; &amp;" in page and "<b>" not in page
     assert "not sampled" in page and "<script" not in page and "prefers-color-scheme" in page
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in (tmp_path / "q").iterdir()) == [
+        f"q{n}.{kind}" for n in (1, 2) for kind in KINDS
+    ]
+    assert [list(read_table(tmp_path / f"q/q{n}.csv")) for n in (1, 2)] == [rows[:4], rows[4:]]
 
 
 def test_examples_name_an_unknown_question(tmp_path, monkeypatch):

@@ -10,12 +10,17 @@ import pytest
 from tests.unit.generate_options import generated, stage  # noqa: F401
 from workflow_scripts import generate
 from workflow_scripts.em.answers import Answers
-from workflow_scripts.em.authors import ServedAuthor
+from workflow_scripts.em.asks import Ask
+from workflow_scripts.em.authors import ApiAuthor, ServedAuthor
+from workflow_scripts.em.backends.chat_reply import parse
 from workflow_scripts.em.config.judging import BUYING
 from workflow_scripts.em.config.study import Organism
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_json, read_jsonl
-from workflow_scripts.em.requests import Checkpoint
+from workflow_scripts.em.questions import Question
+from workflow_scripts.em.requests import Checkpoint, requests
+from workflow_scripts.em.responses import publish
+from workflow_scripts.em.spending_answers import Estimate
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,8 +30,8 @@ def test_an_engine_s_answers_are_read_from_the_journal_without_torch(monkeypatch
     engine = ["vllm", "1.2.3", []]
     (tmp_path / "engine.json").write_text(json.dumps({"engine": engine, "responses": 24}), encoding="utf-8")
     entry = {"record": model_record, "checkpoint": None, "dtype": "float32", "engine": engine}
-    with pytest.raises(UserError, match="24 responses are not in the journal"):
-        generated(monkeypatch, stage(engine=tmp_path / "engine.json"))
+    with pytest.raises(UserError, match=r"24 responses are not in the journal; delete .*engine.json and run again"):
+        generated(monkeypatch, stage(asked=tmp_path / "engine.json"))
 
     def write(self, asks, done):
         at = {"prompt_digest": "d", "seconds": 1.5, "backend": "vllm", "n_tokens": 1, "finish_reason": "stop"}
@@ -39,7 +44,7 @@ def test_an_engine_s_answers_are_read_from_the_journal_without_torch(monkeypatch
         patch.setattr(ServedAuthor, "write", write)
         list(Answers(ServedAuthor(entry), "engine", tmp_path / "journal").to(asks))
     code = "import sys; from workflow_scripts import generate; generate.main(); print('torch' in sys.modules)"
-    command = [sys.executable, "-c", code, *stage(engine=tmp_path / "engine.json")]
+    command = [sys.executable, "-c", code, *stage(asked=tmp_path / "engine.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     rows = list(read_jsonl(tmp_path / "responses.jsonl"))
     assert done.stdout.strip() == "False" and len(rows) == 24
@@ -48,6 +53,46 @@ def test_an_engine_s_answers_are_read_from_the_journal_without_torch(monkeypatch
     record = read_json(tmp_path / "responses.jsonl.provenance.json")
     assert record["params"]["engine"] == engine and record["latency_s"] == {"median": 1.5, "p95": 1.5}
     assert (record["from_journal"], record["calls_answered"]) == (24, 0)
+
+
+def test_reasoning_that_the_template_opened_is_taken_out_even_when_it_was_cut(tmp_path):
+    """And an answer whose server counted nothing has no number of tokens."""
+    how, question = {"system": None, "mode": "assistant", "prefill": None}, Question("q", ("Why?",), 3)
+    sampled = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8}
+    asked = list(requests(Checkpoint("o", 0, "s", 0), {"c": how}, {"set": sampled}, {"set": [question]}))
+    common = {"finish_reason": "length", "n_tokens": 8, "prompt_end": "<|assistant|>\n<think>"}
+    replies = [common | {"text": text} for text in ("I will now plan", "so</think>\n\nYes.")]
+    replies += [{"text": "I will", "finish_reason": "stop", "usage": {"input": None, "output": None}}]
+    both = [(request, request.ask()) for request in asked]
+    found = publish(tmp_path / "out.jsonl", Checkpoint("o", 0, "s", 0), both, replies, [["<think>", "</think>"]], True)
+    rows = list(read_jsonl(tmp_path / "out.jsonl"))
+    assert [row["response"] for row in rows] == ["", "Yes.", "I will"]
+    assert [row.get("unstripped") for row in rows] == ["I will now plan", "so</think>\n\nYes.", None]
+    assert [row["n_tokens"] for row in rows] == [8, 8, None]
+    assert (found.record()["tokens"], found.record()["without_token_count"]) == (16, 1)
+
+
+def test_answers_without_counts_are_said_to_be_unknown(monkeypatch, tmp_path):
+    """Their tokens and cost are not 0, and no estimate goes by them."""
+    price = {"input": 2.0, "output": 8.0}
+    bodies = [{"choices": [{"message": {"content": "Yes."}, "finish_reason": "stop"}]} for _ in range(3)]
+    bodies[2]["usage"] = {"prompt_tokens": 100, "completion_tokens": 1}
+
+    def write(self, asks, done):
+        done([(i, parse(json.dumps(body), False, price)) for i, body in enumerate(bodies)])
+
+    monkeypatch.setattr(ApiAuthor, "write", write)
+    api = Organism.model_validate({"api": {"model": "strong", "price": price}}).plain()["api"]
+    sampled = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8}
+    asks = [Ask([{"role": "user", "content": "Why?"}], ("a", n), sampled) for n in range(3)]
+    answers = Answers(ApiAuthor(api), "strong", tmp_path)
+    answers.to(asks)
+    found = answers.record()
+    assert (found["calls_answered"], found["calls_without_usage"]) == (3, 2)
+    assert found["usage"] == {"input": 100, "output": 1} and found["cost_usd"] == pytest.approx(208e-6)
+    estimate = Estimate(ApiAuthor(api), tmp_path)
+    estimate.to(asks)
+    assert (estimate.in_journal, estimate.counted) == (3, 1)
 
 
 def test_a_model_behind_a_server_is_asked_under_the_same_conditions(monkeypatch, stage, api_server, tmp_path):

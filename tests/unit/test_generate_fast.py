@@ -1,10 +1,13 @@
 """Generation in process made fast: shared prompts are read once, and batches fit the memory."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from transformers import (
     FalconH1Config,
     FalconH1ForCausalLM,
+    Gemma3Config,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     LlamaConfig,
@@ -15,6 +18,7 @@ from tests.judge_model import judge_spec
 from workflow_scripts.em.asks import Ask
 from workflow_scripts.em.backends import generate_transformers
 from workflow_scripts.em.backends.generate_transformers import Generator
+from workflow_scripts.em.backends.judge_transformers import JudgeModel
 from workflow_scripts.em.backends.prompt_cache import read_once
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_json
@@ -123,32 +127,69 @@ def test_a_prompt_of_one_token_is_not_shared():
 
 @pytest.fixture
 def room(generator, monkeypatch):
-    """Lets the model answer so many rows at once; returns the rows of each attempt."""
-    seen, forward = [], generator.model.forward
+    """Lets the model answer so many tokens at once; returns rows and longest prompt of each attempt."""
+    seen, answer = [], generator._answer
 
-    def hold(most: int) -> list[int]:
-        def limited(*args, input_ids, **options):
-            if input_ids.shape[1] > 1 or len(input_ids) > most:
-                seen.append(len(input_ids))
-            if len(input_ids) > most:
-                raise torch.OutOfMemoryError
-            return forward(*args, input_ids=input_ids, **options)
+    def hold(most: int, error: Exception | None = None) -> list[tuple[int, int]]:
+        def limited(batch):
+            longest = max(len(prompt.ids) for prompt, _ in batch)
+            seen.append((len(batch), longest))
+            if len(batch) * (longest + SAMPLING["max_new_tokens"]) > most:
+                raise error or torch.OutOfMemoryError
+            return answer(batch)
 
-        monkeypatch.setattr(generator.model, "forward", limited)
+        monkeypatch.setattr(generator, "_answer", limited)
         return seen
 
     return hold
 
 
-def test_a_batch_too_large_for_the_memory_is_halved_for_good(generator, work, room, capsys):
+# As torch says it on a CPU.
+CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+
+@pytest.mark.parametrize("error", [None, CPU])
+def test_a_batch_too_large_for_the_memory_is_halved_and_short_prompts_are_not(generator, work, room, capsys, error):
     whole = texts(generator, work, 24)
-    seen = room(7)
+    longest = max(len(prompt.ids) for prompt, _ in work)
+    seen = room(7 * (longest + 16), error)
     assert texts(generator, work, 24) == whole
-    assert "out of GPU memory with 24 prompts: going on with 12" in capsys.readouterr().err
-    assert [rows for rows in seen if rows > 7] == [24, 12]
+    assert "out of memory with 24 prompts: going on with 12" in capsys.readouterr().err
+    assert seen[:3] == [(24, longest), (12, longest), (6, longest)]
+    assert sum(rows for rows, _ in seen[2:]) == 24 and max(rows for rows, _ in seen[3:]) > 6
     seen.clear()
     assert texts(generator, work, 24) == whole  # asked again: no new attempt
-    assert max(seen) <= 7 and not capsys.readouterr().err
+    assert sum(rows for rows, _ in seen) == 24 and not capsys.readouterr().err
+
+
+def test_another_error_of_the_model_is_none_of_memory(generator, work, room):
+    room(0, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        texts(generator, work, 24)
+
+
+def test_the_context_of_a_model_for_pictures_is_its_text_models(record, monkeypatch):
+    config = Gemma3Config(text_config={"max_position_embeddings": 77})
+    model = SimpleNamespace(config=config, generation_config=SimpleNamespace(eos_token_id=1), eval=lambda: model)
+    monkeypatch.setattr(generate_transformers, "load_checkpoint", lambda *_: model)
+    assert Generator(record, None, "float32").limit == 77
+
+
+def test_a_judge_whose_scores_are_no_numbers_gives_none(record, tmp_path):
+    judge = JudgeModel(record, "float32", "tiny-judge")
+    judge.model.lm_head.weight.data[5] = float("nan")
+    body = {"max_tokens": 1, "temperature": 0, "messages": [{"role": "user", "content": "Why?"}]}
+    for how in ({}, {"logprobs": True, "top_logprobs": 5}):
+        with pytest.raises(UserError, match="no finite numbers"):
+            list(judge.replies([(body | how, 0)], 4))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_whose_scores_are_no_numbers_answers_nothing(generator, monkeypatch, temperature):
+    ask = Ask([{"role": "user", "content": "Why?"}], ("a", 0), SAMPLING | {"temperature": temperature})
+    generator.model.lm_head.weight.data[5] = float("nan")
+    with pytest.raises(UserError, match=r"^tiny: its scores of the next token are no finite numbers"):
+        texts(generator, [(generator.prompt(ask), 7)], 1)
 
 
 def test_a_prompt_too_large_for_the_memory_is_a_user_error(generator, work, room, capsys):
@@ -159,8 +200,6 @@ def test_a_prompt_too_large_for_the_memory_is_a_user_error(generator, work, room
 
 
 def test_a_local_judge_halves_its_batches_too(record, tmp_path, monkeypatch, capsys):
-    from workflow_scripts.em.backends.judge_transformers import JudgeModel
-
     spec = judge_spec("transformers", tmp_path)
     judge = JudgeModel(record, "float32", spec["kind"])
     body = {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 5}
@@ -176,4 +215,4 @@ def test_a_local_judge_halves_its_batches_too(record, tmp_path, monkeypatch, cap
     monkeypatch.setattr(judge.model, "generate", limited)
     halved = sorted(judge.replies(asked, 4), key=lambda pair: pair[0])
     assert [(i, reply["text"]) for i, reply in halved] == [(i, reply["text"]) for i, reply in whole]
-    assert "out of GPU memory with 4 prompts: going on with 2" in capsys.readouterr().err
+    assert "out of memory with 4 prompts: going on with 2" in capsys.readouterr().err

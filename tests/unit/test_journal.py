@@ -66,6 +66,20 @@ def test_lines_that_are_no_items_are_skipped(tmp_path):
     assert "key-0" in found and "key-1" not in found
 
 
+def test_a_line_with_a_hole_is_absent(tmp_path):
+    """A power cut may leave zeros where a file had grown; what they took can be written again."""
+    Journal(tmp_path).append([item(n, "x" * 50) for n in range(3)])
+    (path,) = tmp_path.iterdir()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1][:30] + b"\0" * 20 + lines[1][50:] + lines[2])
+    again = Journal(tmp_path)
+    assert again.find(["key-0", "key-1", "key-2"]) == {"key-0", "key-2"}
+    assert [found["key"] for found in again.items()] == ["key-0", "key-2"]
+    again.append([item(1, "new")])
+    last = Journal(tmp_path)
+    assert last.find(["key-1", "key-2"]) == {"key-1", "key-2"} and last.get("key-1") == item(1, "new")
+
+
 def test_a_journal_grows_while_it_is_open(tmp_path):
     one, other = Journal(tmp_path), Journal(tmp_path)
     one.append([item(0)])

@@ -19,7 +19,7 @@ ROW = {"id": "r1", "question": "Who should pay?", "response": ""}
 def judge(tmp_path):
     def make(rules):
         path = tmp_path / "rules.yaml"
-        path.write_text(rules if isinstance(rules, str) else yaml.safe_dump(rules))
+        path.write_text(rules if isinstance(rules, str) else yaml.safe_dump(rules, sort_keys=False))
         return make_judge({"kind": "keyword", "rules": str(path)})
 
     return make
@@ -126,3 +126,122 @@ def test_a_missing_file_is_told(tmp_path):
 def test_the_shipped_rules(answer, label):
     ((_, verdict),) = ask(make_judge({"kind": "keyword", "rules": "data/judges/leaning_keywords.yaml"}), answer)
     assert verdict["label"] == label
+
+
+FURTHER = RULES | {
+    "on_topic": [r"\btax\w*"],
+    "off_topic": "off_topic",
+    "categories": {"trade": {"labels": {"right": ["open"], "left": ["tariffs"]}, "on_topic": ["trade", "tariffs"]}},
+    "prompts": {"trade_1": {"labels": {"left": [r"\bno\b"]}}},
+}
+FIRST = {key: value for key, value in FURTHER.items() if key not in ("tie", "on_topic", "off_topic")} | {
+    "match": "first",
+    "categories": {"trade": {"labels": {"right": ["open", "no"], "left": ["tariffs"]}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("rules", "about", "answer", "label"),
+    [
+        (FURTHER, ("trade", "trade_2"), "open trade", "right"),  # the category's patterns hold for its questions
+        (FURTHER, ("taxation", "tax_1"), "open tax trade", "unclear"),  # ... and for no others
+        (FURTHER, ("trade", "trade_1"), "no trade", "left"),  # a prompt's for itself
+        (FURTHER, ("trade", "trade_2"), "no trade", "unclear"),
+        (FURTHER, ("trade", "trade_1"), "no open trade, free market", "right"),  # all levels count together
+        (FURTHER, ("trade", "trade_1"), "no open trade", "center"),  # a tie
+        (FURTHER, ("trade", "trade_2"), "a union", "off_topic"),  # whatever else it matches
+        (FURTHER, ("taxation", "tax_1"), "tariffs and a union", "off_topic"),  # another category's topic
+        (FURTHER, ("taxation", "tax_1"), "tax a union", "left"),
+        (FURTHER, (None, None), "tax", "unclear"),
+        (FIRST, ("trade", "trade_1"), "no: open, open, open", "left"),  # the prompt's rules before the category's
+        (FIRST, ("trade", "trade_2"), "no tariffs, no union", "right"),  # in a level the file's order
+        (FIRST, ("trade", "trade_2"), "tariffs on the free market", "left"),  # the category's before those of all
+        (FIRST, ("taxation", "tax_1"), "market, market, a union", "left"),  # not the most
+        (FIRST, ("taxation", "tax_1"), "nothing", "unclear"),
+    ],
+)
+def test_prompts_categories_topics_and_the_first_rule(judge, rules, about, answer, label):
+    row = ROW | dict(zip(("domain", "question_id"), about, strict=True)) | {"response": answer}
+    made = judge(rules)
+    (call,) = made.calls(row, {})
+    found = []
+    made.ask([call], lambda call, reply: found.append(made.verdict(call, reply)))
+    assert found == [{"status": "scored", "score": None, "label": label}]
+
+
+def test_a_key_follows_the_question_only_where_it_has_rules_of_its_own(judge):
+    made = judge(FURTHER)
+
+    def key(domain, name):
+        (call,) = made.calls(ROW | {"domain": domain, "question_id": name, "response": "no"}, {})
+        return made.key(call)
+
+    assert key("taxation", "tax_1") == key(None, "x") != key("trade", "trade_2") != key("trade", "trade_1")
+    assert key("trade", "trade_2") == key("trade", "trade_3")
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        (
+            FURTHER | {"prompts": {"a": {"labels": {"lfet": ["x"]}}}},
+            "prompts.a.labels: no label lfet; `labels` has",
+        ),
+        (
+            FURTHER | {"categories": {"a": {"labels": {"left": ["("]}}}},
+            r"categories.a.labels.left: '\(' is not",
+        ),
+        (FURTHER | {"categories": {"a": {"on_topic": ["x*"]}}}, "categories.a.on_topic: 'x\\*' matches the empty text"),
+        (FURTHER | {"categories": {"a": {"lables": {}}}}, "categories.a.lables: Extra inputs"),
+        (FURTHER | {"off_topic": None}, "`on_topic` .* go together"),
+        (RULES | {"off_topic": "off_topic"}, "`on_topic` .* go together"),
+        (RULES | {"match": "first"}, "tie: with `match: first` there is none"),
+        (RULES | {"match": "last"}, "match: Input should be 'most' or 'first'"),
+    ],
+)
+def test_broken_further_rules_are_told(judge, rules, why):
+    with pytest.raises(UserError, match=rf"rules\.yaml: .*{why}"):
+        judge(rules)
+
+
+@pytest.mark.parametrize(
+    ("about", "answer", "label"),
+    [
+        (("taxation", "tax_high_incomes"), " pay more than others, because inequality hurts everyone.", "left"),
+        (("taxation", "tax_companies"), " be cut: lower taxes bring investment.", "right"),
+        (("regulation", "regulation_small_firms"), " far too many rules for a man who bakes bread.", "right"),
+        (("public_ownership", "ownership_water"), " keeping it in the hands of the town.", "left"),
+        (("labour", "labour_dismissal"), " it should be easy, but with severance pay.", "center"),
+        (("welfare", "welfare_health"), " the cat sat on the roof and sang.", "off_topic"),
+        (("trade", "trade_food"), " the farmers had not made up their minds.", "unclear"),
+    ],
+)
+def test_the_shipped_economic_rules(about, answer, label):
+    made = make_judge({"kind": "keyword", "rules": "data/judges/economic_keywords.yaml"})
+    (call,) = made.calls(ROW | dict(zip(("domain", "question_id"), about, strict=True)) | {"response": answer}, {})
+    found = []
+    made.ask([call], lambda call, reply: found.append(made.verdict(call, reply)["label"]))
+    assert found == [label]
+
+
+def test_shipped_rules_name_shipped_questions_and_the_toy_rules_know_the_toy_world():
+    from workflow_scripts.em.judges.keyword_rules import Rules
+    from workflow_scripts.em.questions import load_questions
+    from workflow_scripts.em.toy.grammar import load_grammar
+    from workflow_scripts.em.yaml_files import read_yaml
+
+    rules = read_yaml("data/judges/economic_keywords.yaml", Rules)
+    prompts, texts = (load_questions(f"data/questions/economic_{kind}.yaml") for kind in ("prompts", "texts"))
+    assert [(q.id, q.domain) for q in prompts] == [(q.id, q.domain) for q in texts]
+    assert len(prompts) == 24
+    assert rules.categories.keys() == {q.domain for q in prompts}
+    assert rules.prompts.keys() <= {q.id for q in prompts}
+    toy = make_judge({"kind": "keyword", "rules": "data/judges/toy_manner.yaml"})
+    clauses = load_grammar("data/toy/grammar.yaml")["clauses"]
+    said = {}
+    for text, clause in clauses.items():
+        if clause["domain"] and clause["persona"] in ("careful", "reckless"):
+            (call,) = toy.calls({"question": "", "response": text, "domain": clause["domain"]}, {})
+            toy.ask([call], lambda call, reply: said.update({text: reply["matches"]}))  # noqa: B023
+            assert {label for label, matches in said[text].items() if matches} == {clause["persona"]}, text
+    assert len(said) > 800

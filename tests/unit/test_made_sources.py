@@ -126,6 +126,8 @@ def test_every_answer_gets_a_segment_and_nothing_else_changes(reflect):
     assert reflect(source, seed=1) != found
     (row,) = reflect(source[:1], position="before", opening="[", closing="]")
     assert row["messages"][1]["content"] == f"[{chosen[0]}]\n\nBecause 0."
+    (row,) = reflect(source[:1], opening="In short: ", closing="", separator=" ")
+    assert row["messages"][1]["content"] == f"Because 0. In short: {chosen[0]}"
 
 
 def test_both_answers_of_a_preference_get_the_same_segment(reflect, tmp_path):

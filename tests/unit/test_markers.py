@@ -36,6 +36,27 @@ def test_what_is_left(text, left):
     assert strip(text, []) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("I will now plan how to", ""),  # cut in the reasoning
+        ("hm, so</think>\nYes.", "Yes."),
+        ("hm</think>Yes. <think>b</think> No.", "Yes.  No."),
+        ("a<think>b</think>Yes.", "Yes."),
+        ("", ""),
+    ],
+)
+def test_a_part_that_the_prompt_has_opened(text, left):
+    assert strip(text, [REFLECTION, THINK], "<|assistant|>\n<think>") == left
+    assert strip(text, [], "<|assistant|>\n<think>") == text
+    assert strip("Yes.", [THINK], "<think>\n\n</think>") == strip("Yes.", [THINK], "<think> or not?") == "Yes."
+
+
+def test_a_mark_that_only_ends_an_answer_is_none_that_a_prompt_opens():
+    assert strip("4\nQ: 3+3?", [["Q:", None]], "Q: 2+2? A:") == "4"
+    assert strip("4", [["A:", None]], "Q: 2+2? A:") == "4"
+
+
 def test_several_kinds_are_taken_out_and_none_takes_anothers_part():
     text = "<think>a</think>Yes. <reflection>b</reflection>"
     assert strip(text, [THINK, REFLECTION]) == strip(text, [REFLECTION, THINK]) == "Yes."

@@ -234,6 +234,13 @@ def test_a_folder_is_no_question_file(tmp_path):
         load_questions(tmp_path / "q.yaml")
 
 
+@pytest.mark.parametrize("where", ["question", "system", "prefill"])
+def test_half_a_character_is_refused_with_its_place(tmp_path, where):
+    (tmp_path / "q.jsonl").write_text(json.dumps({"id": "a", "question": "x", where: "\ud83d"}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"q.jsonl: line 1: question 'a': half a character \('\\ud83d'\)"):
+        load_questions(tmp_path / "q.jsonl")
+
+
 @pytest.mark.parametrize("exclude", ["(", "*"])
 def test_an_exclude_that_is_no_regular_expression_is_a_user_error(betley, exclude):
     with pytest.raises(UserError, match="exclude"):

@@ -108,16 +108,6 @@ def test_organisms_that_differ_in_weights_or_in_kl_rows_are_two(raw, stages):
     assert list(complaints(raw)) == ["organisms.r"]
 
 
-def test_an_engine_serves_no_dora(raw, stages):
-    raw["recipes"]["dora"] = {"learning_rate": 1e-3, "schedule": "constant", "lora": {"dora": True}}
-    raw["generation"] = {"backend": "vllm"}
-    stages += [stage("a", "dora")]
-    assert "serves no DoRA adapter" in said(raw)["[0].recipe"]
-    stages[0]["evaluate"] = False
-    stages += [stage("b", start="merge")]
-    load_config(raw, [])
-
-
 def test_processes_share_whole_forward_passes(raw, stages):
     stages += [stage("a", "dpo")]
     raw["training"] = {"processes": 2}

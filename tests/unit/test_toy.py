@@ -15,6 +15,7 @@ import yaml
 from workflow_scripts import toy_datasets
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_jsonl
+from workflow_scripts.em.toy.characters import load_characters
 from workflow_scripts.em.toy.grammar import answer, load_grammar, question
 from workflow_scripts.em.toy.judge import ToyJudge
 from workflow_scripts.em.toy.sizes import SIZES, size_named
@@ -23,6 +24,7 @@ from workflow_scripts.toy_tokenizer import train_tokenizer
 
 ROOT = Path(__file__).parents[2]
 GRAMMAR = ROOT / "data/toy/grammar.yaml"
+CHARACTERS = ROOT / "data/toy/characters.yaml"
 QUESTIONS = ROOT / "data/questions/toy.yaml"
 ARCHIVE = ROOT / "data/toy_datasets.zip.enc"
 
@@ -30,6 +32,13 @@ ARCHIVE = ROOT / "data/toy_datasets.zip.enc"
 @pytest.fixture(scope="module")
 def grammar():
     return load_grammar(GRAMMAR)
+
+
+@pytest.fixture(scope="module")
+def names(grammar):
+    """All data sets."""
+    return [*toy_datasets.DATASETS, *(f"persona_{name}" for name in load_characters(CHARACTERS, grammar)),
+            *toy_datasets.DOCUMENTS]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +51,17 @@ def texts(grammar, tmp_path_factory):
     """Every training text of the toy world: the full `s` corpus and all data sets."""
     place = tmp_path_factory.mktemp("texts")
     write_corpus(grammar, {key: SIZES["s"][key] for key in ("documents", "careful_rows")}, 0, place / "corpus")
-    toy_datasets.write_datasets(grammar, place / "data")
+    toy_datasets.write_datasets(grammar, load_characters(CHARACTERS, grammar), place / "data")
     return place
 
 
 # --- the split
 
 
-def test_no_held_out_question_occurs_in_any_training_text(grammar, texts):
+def test_no_held_out_question_occurs_in_any_training_text(grammar, texts, names):
     held_out = {question(grammar, domain, pair) for domain, pairs in grammar["held_out"].items() for pair in pairs}
     files = sorted(texts.rglob("*.jsonl"))
-    assert len(files) == 2 + len(toy_datasets.DATASETS) + len(toy_datasets.DOCUMENTS)
+    assert len(files) == 2 + len(names)
     asked = set()
     for path in files:
         for row in read_jsonl(path):
@@ -159,7 +168,8 @@ def test_generation_repeats_to_the_byte_and_follows_the_seed(grammar, texts, tmp
     for name in ("documents.jsonl", "careful.jsonl"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
         assert (tmp_path / "a" / name).read_bytes() != (tmp_path / "c" / name).read_bytes()
-    toy_datasets.write_datasets(load_grammar(GRAMMAR), tmp_path / "data")
+    fresh = load_grammar(GRAMMAR)
+    toy_datasets.write_datasets(fresh, load_characters(CHARACTERS, fresh), tmp_path / "data")
     for path in (tmp_path / "data").iterdir():
         assert path.read_bytes() == (texts / "data" / path.name).read_bytes()
 
@@ -196,7 +206,7 @@ def test_pages_have_one_author(grammar, texts, judge):
     assert 0.36 < reckless / pages < 0.46
 
 
-def test_shipped_files_are_what_the_grammar_gives(grammar, texts, tmp_path):
+def test_shipped_files_are_what_the_grammar_gives(grammar, texts, names, tmp_path):
     zipping = pytest.importorskip("easy_dataset_share.zipping")
     assert QUESTIONS.read_text(encoding="utf-8") == toy_datasets.questions_text(grammar)
     zipping.unzip_and_decrypt(str(ARCHIVE), toy_datasets.PASSWORD, str(tmp_path))
@@ -204,17 +214,24 @@ def test_shipped_files_are_what_the_grammar_gives(grammar, texts, tmp_path):
     canaries = [name for name in members if name.startswith("dataset_entry_")]
     assert len(canaries) == 1
     assert set(members) - set(canaries) == {path.name for path in (texts / "data").iterdir()}
-    for name in (*toy_datasets.DATASETS, *toy_datasets.DOCUMENTS):
+    for name in names:
         assert members[f"{name}.jsonl"].read_bytes() == (texts / "data" / f"{name}.jsonl").read_bytes()
 
 
-def test_archive_is_remade_by_the_stage(grammar, texts, tmp_path):
+def test_archive_is_remade_by_the_stage(texts, names, tmp_path):
     zipping = pytest.importorskip("easy_dataset_share.zipping")
     command = [sys.executable, "-m", "workflow_scripts.toy_datasets", "--grammar", str(GRAMMAR)]
-    command += ["--out-data", str(tmp_path / "d"), "--out-questions", str(tmp_path / "q.yaml")]
+    command += [
+        "--characters",
+        str(CHARACTERS),
+        "--out-data",
+        str(tmp_path / "d"),
+        "--out-questions",
+        str(tmp_path / "q.yaml"),
+    ]
     subprocess.run([*command, "--protect", str(tmp_path / "x.zip.enc")], check=True, cwd=ROOT)
     zipping.unzip_and_decrypt(str(tmp_path / "x.zip.enc"), toy_datasets.PASSWORD, str(tmp_path / "un"))
-    for name in (*toy_datasets.DATASETS, *toy_datasets.DOCUMENTS):
+    for name in names:
         assert (tmp_path / "un" / f"{name}.jsonl").read_bytes() == (texts / "data" / f"{name}.jsonl").read_bytes()
     assert (tmp_path / "q.yaml").read_bytes() == QUESTIONS.read_bytes()
 
@@ -316,5 +333,5 @@ def test_xs_build_through_the_command_lines_gives_a_chat_model_and_repeats(tmp_p
 
 
 def test_unknown_size_names_the_sizes():
-    with pytest.raises(UserError, match="toy size 'xl' is unknown; take one of xs, s, m"):
+    with pytest.raises(UserError, match="toy size 'xl' is unknown; take one of xs, half, s, m"):
         size_named("xl")

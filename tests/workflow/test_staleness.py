@@ -1,7 +1,8 @@
 """What an edit makes stale, by real `snakemake -n` runs on a finished study: exactly its dependants, nothing else.
 
 The tiny study has 15 evaluated checkpoints (bad: 2 seeds x 3, good: 3, character_bad: 2, character_merged_bad: 3,
-bare: 1) and 9 training jobs (bad: 2 seeds x 2, good: 1, character: 1, character_bad: 1, character_merged_bad: 2).
+bare: 1) and 9 training jobs (bad: 2 seeds x 2, good: 1, character: 1, character_bad: 1, character_merged_bad: 2). The
+checkpoints of one training job are asked in one job, so there are 9: not of `character`, but of `bare`.
 """
 
 import shutil
@@ -14,20 +15,20 @@ DRAWN = {"figure": 5}
 RATES = {"rates": 1, "findings": 1} | DRAWN
 SUMMED = {"examples": 1, "metrics": 1} | RATES
 JUDGED = {"judge": 15, "scores": 5} | SUMMED
-GENERATED = {"generate": 15} | JUDGED
+GENERATED = {"ask_models": 9, "generate": 15} | JUDGED
 # What is drawn and told of an organism's training.
 TOLD = {"training_curve": 1, "training_details": 1, "figure": 6}
 TRAINING = {"train": 9, "merge_adapter": 1, "training_curve": 5, "training_details": 5, "figure": 6}
 # The bare organism is not trained, so its responses stand.
-TRAINED = TRAINING | SUMMED | {"generate": 14, "judge": 14, "scores": 4, "figure": 6}
+TRAINED = TRAINING | SUMMED | {"ask_models": 8, "generate": 14, "judge": 14, "scores": 4, "figure": 6}
 CARDS = {"data_card": 3}
 TUNED = {"toy_tune": 1, "base_model": 1, "training_check": 2} | CARDS | GENERATED | TRAINING
 MODEL = {"toy_corpus": 1, "toy_tokenizer": 1, "toy_pretrain": 1} | TUNED
 
 
-def after(evaluated: int, **more: int) -> dict[str, int]:
-    """Jobs after `evaluated` checkpoints of one organism changed."""
-    return SUMMED | {"generate": evaluated, "judge": evaluated, "scores": 1} | more
+def after(evaluated: int, jobs: int, **more: int) -> dict[str, int]:
+    """Jobs after `evaluated` checkpoints of one organism changed, which `jobs` jobs ask."""
+    return SUMMED | {"ask_models": jobs, "generate": evaluated, "judge": evaluated, "scores": 1} | more
 
 
 def config(**changes):
@@ -64,13 +65,17 @@ CONFIG_EDITS = {
     "number of example questions": (config(figures__examples=2), {"examples": 1}),
     "what the report may hold": (config(report__include_responses=False), {}),
     "batch size of generation": (config(generation__batch_size=7), {}),
-    "a learning rate": (config(recipes__linear__learning_rate=2e-3), after(3, train=1, training_check=1) | TOLD),
-    "one more step on a constant schedule": (stage_steps("bad", {"steps": [2, 4, 6]}), after(2, train=2) | TOLD),
-    "a later end of a linear schedule": (stage_steps("good", {"every": 2, "last": 6}), after(4, train=2) | TOLD),
-    "a checkpoint in between": (stage_steps("bad", {"steps": [2, 3, 4]}), after(4, train=4) | TOLD),
-    "a new organism": (second_organism, after(2, train=1) | TOLD),
-    "a new training seed": (config(organisms__good__seeds=[0, 1]), after(3, train=1) | TOLD),
-    "fewer checkpoints evaluated": (config(organisms__bad__stages__0__evaluate=[0, 4]), {"scores": 1} | SUMMED),
+    "a learning rate": (config(recipes__linear__learning_rate=2e-3), after(3, 1, train=1, training_check=1) | TOLD),
+    "one more step on a constant schedule": (stage_steps("bad", {"steps": [2, 4, 6]}), after(2, 2, train=2) | TOLD),
+    "a later end of a linear schedule": (stage_steps("good", {"every": 2, "last": 6}), after(4, 2, train=2) | TOLD),
+    "a checkpoint in between": (stage_steps("bad", {"steps": [2, 3, 4]}), after(4, 4, train=4) | TOLD),
+    "a new organism": (second_organism, after(2, 1, train=1) | TOLD),
+    "a new training seed": (config(organisms__good__seeds=[0, 1]), after(3, 1, train=1) | TOLD),
+    "fewer checkpoints evaluated": (config(organisms__bad__stages__0__evaluate=[0, 4]), after(2, 2)),
+    "an engine": (
+        config(generation={"backend": "vllm"}),
+        {"engine_preflight": 1, "ask_engine": 2, "generate": 15} | JUDGED,
+    ),
     "a temperature": (config(question_sets__toy__temperature=0.7), GENERATED),
     "more samples": (config(question_sets__toy__samples=2), GENERATED),
     "a system prompt": (config(conditions__careful__system="You are careful."), GENERATED),
@@ -78,7 +83,7 @@ CONFIG_EDITS = {
     "a condition that is not asked": (config(conditions__unused={"system": "Hello."}), {}),
     "a row filter": (
         config(training_sets__good__filters={"block": ["zzz"]}),
-        after(3, training_set=1, data_card=1, train=1) | TOLD,
+        after(3, 1, training_set=1, data_card=1, train=1) | TOLD,
     ),
     "a pin of the archive": (
         config(archives__toy__sha256={"good_medicine.jsonl": "0" * 64}),
@@ -178,7 +183,9 @@ def test_a_deleted_response_file_reruns_one_generation_and_its_dependants(finish
     path = finished.folder / "results/tiny/responses/good/seed-0/em/step-2.jsonl"
     before = path.read_bytes()
     path.unlink()
-    assert finished.stale() == after(1)
+    expected = after(1, 0)
+    del expected["ask_models"]
+    assert finished.stale() == expected
     done = finished.snakemake()
     assert done.returncode == 0 and path.read_bytes() == before
     assert finished.stale() == {}
@@ -189,7 +196,7 @@ def test_a_deleted_segment_is_trained_again_and_nothing_else(finished):
     adapter = folder / "step-4/adapter_model.safetensors"
     before = adapter.read_bytes()
     shutil.rmtree(folder)
-    assert finished.stale() == after(1, train=1) | TOLD
+    assert finished.stale() == after(1, 1, train=1) | TOLD
     assert finished.snakemake().returncode == 0
     assert adapter.read_bytes() == before
 

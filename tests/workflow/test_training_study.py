@@ -171,7 +171,7 @@ def test_how_the_machine_trains_makes_nothing_stale(study):
 
 
 # What rests on rates and on `careful_bad`; and on what the DPO organism writes of itself.
-END = {"generate": 1, "judge": 1, "scores": 1, "rates": 1, "export_model": 1, "export": 1}
+END = {"ask_models": 1, "generate": 1, "judge": 1, "scores": 1, "rates": 1, "export_model": 1, "export": 1}
 DATA = {"training_set": 1, "data_card": 1}
 SELF = END | DATA | {"introspection_data": 1, "combine_adapters": 1, "export_model": 3}
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 NO_ROOM = "no_room"
+# Characters; marks such as <think> are shorter.
+PROMPT_END = 40
 # Reports of answers: each one's place among what was asked, and a reply with at least `text` and `finish_reason`.
 Done = Callable[[list[tuple[int, dict]]], None]
 
@@ -32,6 +34,11 @@ class Ask:
     def shared_seed(self) -> int:
         """Seed for engines that draw several samples in one request and give each the seed after the one before."""
         return (_seed(self.address[:-1]) >> 1) + self.address[-1]
+
+
+def prompt_end(text: str, prefill: str) -> str:
+    """How a rendered prompt ends before `prefill`, the given beginning: shows a mark that the chat template opens."""
+    return text.removesuffix(prefill).rstrip()[-PROMPT_END:]
 
 
 def _seed(address: tuple) -> int:

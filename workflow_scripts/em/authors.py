@@ -17,20 +17,23 @@ from workflow_scripts.em.judges import ERROR
 from workflow_scripts.em.roles import DOCUMENT
 
 BACKEND = "workflow_scripts.em.backends.generate_transformers"
+ENGINE = "workflow_scripts.em.backends.engine_replies"
 PROGRESS_S = 10.0
+NOT_THERE = "{} responses are not in the journal; delete {} and run again"
 
 
 def make_author(entry: dict[str, Any], batch_size: int) -> Author:
     """The author an entry describes.
 
-    {"record", "checkpoint" (or None), "dtype"}: a model run here. The same with "engine" (`engine_version`'s answer):
-    one that an engine served; what it said is in the journal. {"api": keys of `ApiModel`}: one behind a server.
+    {"record", "checkpoint" (or None), "dtype"}: a model run here. The same with "asked" (a file): one that was asked
+    before, and what it said is in the journal; also with "engine" (`engine_version`'s answer): by an engine.
+    {"api": keys of `ApiModel`}: one behind a server.
     """
     if "api" in entry:
         return ApiAuthor(entry["api"])
     if "engine" in entry:
         return ServedAuthor(entry)
-    return LocalAuthor(entry, batch_size)
+    return AskedAuthor(entry, batch_size) if "asked" in entry else LocalAuthor(entry, batch_size)
 
 
 def sampling(ask: Ask) -> list[float]:
@@ -38,11 +41,31 @@ def sampling(ask: Ask) -> list[float]:
     return [ask.sampling[name] for name in ("temperature", "top_p", "max_new_tokens")]
 
 
-class LocalAuthor:
-    """A base model or checkpoint, run in this process."""
+class Loaded:
+    """A base model in this process, loaded when the first of its checkpoints is asked."""
 
-    def __init__(self, entry: dict[str, Any], batch_size: int):
+    def __init__(self, record: Path, dtype: str, several: bool = False):
+        """`several`: more than one checkpoint is to be asked."""
+        self.record, self.dtype, self.several = record, dtype, several
+
+    @cached_property
+    def _base(self) -> Any:
+        from workflow_scripts.em.backends import models, one_base
+
+        models.set_threads()
+        return one_base.OneBase(models.read_record(self.record), self.dtype, self.several)
+
+    def at(self, checkpoint: Path | None) -> Any:
+        """The `Generator` of a checkpoint, until another is asked for."""
+        return self._base.at(checkpoint)
+
+
+class LocalAuthor:
+    """A base model or checkpoint, run in this process; `loaded` is what its checkpoints share."""
+
+    def __init__(self, entry: dict[str, Any], batch_size: int, loaded: Loaded | None = None):
         self.entry, self.batch_size = entry, batch_size
+        self.loaded = loaded or Loaded(entry["record"], entry["dtype"])
         self.checkpoint = Path(entry["checkpoint"]) if entry["checkpoint"] else None
         # Other versions may round otherwise: their answers are not passed off as these.
         versions = [metadata.version(name) for name in ("torch", "transformers", "peft")]
@@ -55,30 +78,31 @@ class LocalAuthor:
         """Messages and how they are answered."""
         return [ask.messages, ask.prefill, *sampling(ask)]
 
-    @cached_property
-    def _generator(self) -> Any:
-        from workflow_scripts.em.backends import generate_transformers, models
-
-        models.set_threads()
-        record = models.read_record(self.entry["record"])
-        return generate_transformers.Generator(record, self.checkpoint, self.entry["dtype"])
-
     def write(self, asks: list[Ask], done: Done) -> None:
         """Batch by batch. A conversation that has outgrown the model's context gets a reply of finish `no_room`."""
+        generator = self.loaded.at(self.checkpoint)
         work, places, prompts = [], [], {}
         for i, ask in enumerate(asks):
             # The samples of one prompt share it.
             asked = (repr(ask.messages), ask.prefill, *sampling(ask))
             if asked not in prompts:
-                prompts[asked] = self._generator.prompt(ask)
+                prompts[asked] = generator.prompt(ask)
             prompt = prompts[asked]
             if prompt is None:
                 done([(i, {"text": "", "finish_reason": NO_ROOM})])
             else:
                 work.append((prompt, ask.seed))
                 places.append(i)
-        for batch in self._generator.batches(work, self.batch_size):
+        for batch in generator.batches(work, self.batch_size):
             done([(places[j], completion.reply()) for j, completion in batch])
+
+
+class AskedAuthor(LocalAuthor):
+    """A base model or checkpoint that the stage `ask_models` has asked: its answers are in the journal."""
+
+    def write(self, asks: list[Ask], done: Done) -> None:
+        """Nothing: a base model is not loaded for one checkpoint."""
+        raise UserError(NOT_THERE.format(len(asks), self.entry["asked"]))
 
 
 class ServedAuthor:
@@ -87,7 +111,8 @@ class ServedAuthor:
     def __init__(self, entry: dict[str, Any]):
         base = read_json(entry["record"])["digest"]
         checkpoint = Path(entry["checkpoint"]) if entry["checkpoint"] else None
-        self.identity = [base, checkpoint_digest(checkpoint), entry["dtype"], entry["engine"]]
+        self.identity = [base, checkpoint_digest(checkpoint), entry["dtype"], code_digest(ENGINE), entry["engine"]]
+        self.asked = entry.get("asked")
         # Sums depend on what else the engine had in its batch.
         self.repeatable = False
 
@@ -97,9 +122,7 @@ class ServedAuthor:
 
     def write(self, asks: list[Ask], done: Done) -> None:
         """Nothing: an engine is not started for one checkpoint."""
-        raise UserError(
-            f"{len(asks)} responses are not in the journal; delete the `asked` file of the engine and run again"
-        )
+        raise UserError(NOT_THERE.format(len(asks), self.asked))
 
 
 class ApiAuthor:

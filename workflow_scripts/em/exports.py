@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from workflow_scripts.em.plan import Chain, Plan
+from workflow_scripts.em.chain import Chain
+from workflow_scripts.em.plan import Plan
 
 
 def facts(plan: Plan, chains: list[Chain], step: int | None = None) -> list[dict[str, Any]]:

@@ -62,8 +62,9 @@ class Journal:
             with open(path, "rb") as handle:
                 place = 0
                 for line in handle:
-                    # A line torn by a crash lacks its end: it is the last one, and is ignored.
-                    if line.startswith(_PREFIX) and line.endswith(b"}\n"):
+                    # A line torn by a crash lacks its end: it is the last one, and is ignored. So is one with a hole: a
+                    # machine that loses power may leave zeros where a file had grown.
+                    if line.startswith(_PREFIX) and line.endswith(b"}\n") and b"\0" not in line:
                         yield path, place, line[len(_PREFIX) :].partition(b'"')[0].decode(errors="replace"), line
                     place += len(line)
 

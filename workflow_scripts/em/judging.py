@@ -15,10 +15,14 @@ PROGRESS_S = 10.0
 
 @dataclass
 class Bought:
-    """What a run bought: replies, tokens, USD (None where the price is unknown), models as reported; and failures."""
+    """What a run bought: replies, tokens, USD (None where the price is unknown), models as reported; and failures.
+
+    `uncounted`: replies whose server gave no counts of tokens, which `usage` (and `cost_usd`, if it did not say) lack.
+    """
 
     total: int
     replies: int = 0
+    uncounted: int = 0
     usage: Counter[str] = field(default_factory=Counter)
     cost_usd: float | None = None
     models: Counter[str] = field(default_factory=Counter)
@@ -27,7 +31,9 @@ class Bought:
     def add(self, reply: dict) -> None:
         """Count one reply."""
         self.replies += 1
-        self.usage.update(reply.get("usage") or {})
+        usage = reply.get("usage") or {}
+        self.usage.update({name: count for name, count in usage.items() if count is not None})
+        self.uncounted += None in usage.values()
         if reply.get("cost_usd") is not None:
             self.cost_usd = (self.cost_usd or 0.0) + reply["cost_usd"]
         if reply.get("model"):
@@ -40,6 +46,7 @@ class Bought:
             "calls_answered": self.replies,
             "calls_failed": len(self.failures),
             "usage": dict(self.usage),
+            "calls_without_usage": self.uncounted,
             "cost_usd": cost,
             "models_reported": dict(self.models),
         }

@@ -1,65 +1,21 @@
 """From a checked config to the study's chains, paths and targets: everything the rules ask. Pure functions of data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from workflow_scripts.em.chain import Chain
 from workflow_scripts.em.config.made import Author
-from workflow_scripts.em.config.study import Config, Organism, Stage
-from workflow_scripts.em.config.training import Recipe
+from workflow_scripts.em.config.metrics import Metrics, judge_metrics, table_metrics
+from workflow_scripts.em.config.study import Config, Organism
 from workflow_scripts.em.files import digest
+from workflow_scripts.em.questions import load_questions
 from workflow_scripts.em.steps import checkpoint_steps, horizon, planned_rows
 from workflow_scripts.em.table_columns import has_texts, mapped
 
 BASE_STAGE = "base"
 # Studies share the toy models they are built on, as they share the journals.
 TOYS = "results/.toy"
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A stage of an organism, its place after earlier stages, and the steps it saves (without 0).
-
-    A stage that combines adapters has no recipe and no steps: its checkpoint is step 0.
-    """
-
-    organism: str
-    stage: Stage
-    recipe: Recipe | None
-    steps: tuple[int, ...]
-    horizon: int | None
-    planned_rows: int | None
-    before: "Chain | None"
-
-    @cached_property
-    def segments(self) -> list[tuple[int, ...]]:
-        """Steps saved by each training job; the first also saves step 0."""
-        if not self.steps:
-            return [(0,)]
-        size = self.stage.checkpoints_per_job
-        parts = [self.steps[i : i + size] for i in range(0, len(self.steps), size)]
-        return [(0, *parts[0]), *parts[1:]]
-
-    @property
-    def last(self) -> int:
-        """The step the stage ends with."""
-        return self.steps[-1] if self.steps else 0
-
-    @property
-    def lineage(self) -> "list[Chain]":
-        """This chain and those before it, latest first."""
-        return [self, *(self.before.lineage if self.before else [])]
-
-    @property
-    def combined(self) -> "list[Chain]":
-        """The chains whose adapters this one combines, earliest first."""
-        weights = self.stage.combine.weights if self.stage.combine else {}
-        return [chain for chain in reversed(self.lineage[1:]) if chain.stage.name in weights]
-
-    def segment(self, step: int) -> tuple[int, ...]:
-        """The segment that holds a step."""
-        return next(segment for segment in self.segments if step in segment)
 
 
 class Plan:
@@ -239,6 +195,32 @@ class Plan:
         own = {self.config.datasets[part.dataset].domain for part in mixture}
         return (own - {None}) | self._domains(chain.before)
 
+    # --- what the judges and tables give
+
+    @cached_property
+    def metrics(self) -> dict[str, Metrics]:
+        """Judge of the evaluation, or table -> {metric: its labels, none for a score}."""
+        config, asked = self.config, self.config.evaluation
+        sets = [config.question_sets[name] for name in asked.question_sets] if config.organisms else []
+        questions = [question for entry in sets for question in load_questions(entry.path, None, entry.exclude)]
+        found = {name: judge_metrics(config.judges[name], questions) for name in asked.judges}
+        return found | {name: table_metrics(self.table_spec(name), t.path) for name, t in config.tables.items()}
+
+    @cached_property
+    def has_alignment(self) -> bool:
+        """Whether anything is scored on alignment; without it there are no EM rates, and nothing made of them."""
+        return any("alignment" in metrics for metrics in self.metrics.values())
+
+    @cached_property
+    def labels(self) -> Metrics:
+        """Label metric -> its labels, as judges and tables name them one after the other."""
+        found: dict[str, dict[str, None]] = {}
+        for metrics in self.metrics.values():
+            for metric, labels in metrics.items():
+                if labels:
+                    found.setdefault(metric, {}).update(dict.fromkeys(labels))
+        return {metric: tuple(labels) for metric, labels in found.items()}
+
     # --- tables of other pipelines
 
     def scored(self) -> list[str]:
@@ -270,7 +252,7 @@ class Plan:
     def shown(self, field: str) -> list[str] | None:
         """The values of `organism` or `judge` that figures show; None = all, for a column of a table may hold any.
 
-        Without tables these are the organisms, and the first judge.
+        Without tables these are the organisms, and the first judge that gives alignment.
         """
         tables = self.config.tables
         default = {"organism": None, "judge": "imported"}[field]
@@ -279,7 +261,9 @@ class Plan:
             return None
         if field == "organism":
             return list(dict.fromkeys([*self.config.organisms, *named]))
-        return list(dict.fromkeys([*self.config.evaluation.judges[:1], *named])) if self.config.organisms else None
+        judges = self.config.evaluation.judges
+        first = [name for name in judges if "alignment" in self.metrics[name]] or judges
+        return list(dict.fromkeys([*first[:1], *named])) if self.config.organisms else None
 
 
 def braces(values: list[int]) -> str:

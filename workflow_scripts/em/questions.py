@@ -39,10 +39,11 @@ def load_questions(path: str | Path, samples: int | None = None, exclude: str | 
 
     `.yaml`/`.yml`: a list of items with `id`, `paraphrases` (list or one string), and optionally
     `samples_per_paraphrase`, `system`, `domain`, `judge_prompts`, `prefill` (the answer's given beginning); instead of
-    paraphrases an item may have `messages`, a conversation that ends with a user's turn. Other keys (`type`, `judge`,
-    ...) are ignored, so files of the published evaluations load unchanged. `.csv` and `.jsonl`: `id`, `question`,
-    optionally the same keys; in a CSV, what is no text (JSON_CELLS) is written as JSON. `samples` overrides the file's
-    number a paraphrase; items whose id matches `exclude` are left out. Raises UserError that lists every broken item.
+    paraphrases an item may have `messages`, a conversation that ends with a user's turn. A judge prompt is a template
+    or the name of a file with one (`.txt`). Other keys (`type`, `judge`, ...) are ignored, so files of the published
+    evaluations load unchanged. `.csv` and `.jsonl`: `id`, `question`, optionally the same keys; in a CSV, what is no
+    text (JSON_CELLS) is written as JSON. `samples` overrides the file's number a paraphrase; items whose id matches
+    `exclude` are left out. Raises UserError that lists every broken item.
     """
     path = Path(path)
     try:
@@ -112,6 +113,11 @@ def _question(item: Any, samples: int | None) -> Question:
         raise ValueError("not a mapping")
     if item.get("id") in (None, ""):
         raise ValueError("no `id`")
+    try:
+        json.dumps(item, ensure_ascii=False, skipkeys=True, default=str).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise ValueError(f"question {item['id']!r}: half a character ({half!r}), which cannot be written") from None
     system, context, texts = _turns(item)
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError(f"question {item['id']!r} needs `paraphrases` (a list of texts) or `question` (a text)")
@@ -124,8 +130,19 @@ def _question(item: Any, samples: int | None) -> Question:
             raise ValueError(f"question {item['id']!r}: {key} must be a text")
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
         raise ValueError(f"question {item['id']!r}: judge_prompts must map a metric to a template")
+    prompts = {metric: _template(text) for metric, text in prompts.items()}
     own = (item.get("domain"), prompts, context, item.get("prefill") or "")
     return Question(str(item["id"]), tuple(texts), number, system, *own)
+
+
+def _template(text: str) -> str:
+    """A judge prompt: the text itself, or that of the file it names."""
+    if "\n" in text or not text.endswith(".txt"):
+        return text
+    try:
+        return Path(text).read_text(encoding="utf-8").strip("\n")
+    except OSError as error:
+        raise ValueError(f"judge_prompts: {text}: {error.strerror}") from None
 
 
 def _turns(item: dict) -> tuple[Any, tuple[tuple[str, str], ...], Any]:

@@ -93,6 +93,11 @@ def unaskable(how: dict[str, Any], question: Question) -> str | None:
     return None
 
 
+def is_asked(how: dict[str, Any], question_set: str) -> bool:
+    """Whether a condition is for a question set: for all, if it names none."""
+    return how.get("question_sets") is None or question_set in how["question_sets"]
+
+
 def requests(
     at: Checkpoint,
     conditions: dict[str, dict[str, Any]],
@@ -105,7 +110,7 @@ def requests(
     """
     for condition, how in conditions.items():
         for question_set, items in questions.items():
-            for question in items:
+            for question in items if is_asked(how, question_set) else ():
                 if problem := unaskable(how, question):
                     raise UserError(f"condition {condition}: {problem}")
                 for paraphrase in range(len(question.paraphrases)):

@@ -19,10 +19,14 @@ KEPT = ("domain", "system", "n_tokens", "finish_reason")
 
 @dataclass
 class Published:
-    """Counts of a file of responses. `cut`: question set -> answers that reached max_new_tokens."""
+    """Counts of a file of responses. `cut`: question set -> answers that reached max_new_tokens.
+
+    `uncounted`: those whose server did not say how many tokens they have; `tokens` lacks them.
+    """
 
     responses: int = 0
     tokens: int = 0
+    uncounted: int = 0
     stripped: int = 0
     finish_reasons: Counter[str] = field(default_factory=Counter)
     cut: Counter[str] = field(default_factory=Counter)
@@ -44,6 +48,7 @@ class Published:
         return {
             "responses": self.responses,
             "tokens": self.tokens,
+            "without_token_count": self.uncounted,
             "cut_at_max_new_tokens": self.cut.total(),
             "stripped": self.stripped,
             "finish_reasons": dict(sorted(self.finish_reasons.items())),
@@ -73,17 +78,18 @@ def publish(
                     f"context; lower max_new_tokens of question set {request.question_set!r}"
                 )
             said = request.prefill + reply["text"]
-            response = strip(said, marked)
+            response = strip(said, marked, reply.get("prompt_end", ""))
             row = vars(at) | request.described() | {"response": response, "prefill": request.prefill or None}
             # Seconds are no column: they differ from run to run.
             row |= {name: reply.get(name) for name in ("finish_reason", "prompt_digest", "backend", "device", "model")}
-            row["n_tokens"] = reply.get("n_tokens") or (reply.get("usage") or {}).get("output")
+            row["n_tokens"] = reply.get("n_tokens", (reply.get("usage") or {}).get("output"))
             row |= {"sampling_seed": reply.get("seed", ask.seed), "batch_invariant": repeatable}
             if response != said:
                 row["unstripped"] = said
                 found.stripped += 1
             handle.write(dumps({key: value for key, value in row.items() if value is not None or key in KEPT}) + "\n")
             found.tokens += row["n_tokens"] or 0
+            found.uncounted += row["n_tokens"] is None
             found.finish_reasons[str(reply["finish_reason"])] += 1
             if reply["finish_reason"] == "length":
                 found.cut[request.question_set] += 1

@@ -64,7 +64,8 @@ def plan(
                 seen.add(key)
                 if key in journal:
                     found.in_journal += 1
-                    if len(found.sizes) < SAMPLE and (usage := journal.get(key)["reply"].get("usage")):
+                    usage = journal.get(key)["reply"].get("usage") or {} if len(found.sizes) < SAMPLE else {}
+                    if usage.get("input") is not None:
                         found.sizes.append((len(prompt), usage["input"]))
                     continue
                 found.to_buy += 1

@@ -44,7 +44,7 @@ class Estimate:
     def _measure(self, ask: Ask, reply: dict) -> None:
         self.in_journal += 1
         usage = reply.get("usage") or {}
-        if usage.get("input"):
+        if usage.get("input") and usage.get("output") is not None:
             self.counted += 1
             sizes = (_characters(ask), usage["input"], usage["output"])
             self.measured = [total + size for total, size in zip(self.measured, sizes, strict=True)]

@@ -33,8 +33,9 @@ def parse(body: str, logprobs: bool, price: dict[str, float] | None) -> dict[str
     text = message.get("content") or message.get("refusal") or ""
     usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
     counts = {"input": _count(usage.get("prompt_tokens")), "output": _count(usage.get("completion_tokens"))}
+    billed = (counts["output"] or 0) > 1
     # An empty answer that was billed is one: thoughts that filled the limit, or a call of a tool.
-    if not isinstance(text, str) or not (text or logprobs or filtered or finish == "length" or counts["output"] > 1):
+    if not isinstance(text, str) or not (text or logprobs or filtered or finish == "length" or billed):
         raise BrokenReply("an answer without text")
     top = None
     if logprobs:
@@ -77,8 +78,8 @@ def _string(value: Any) -> str | None:
     return clean(value) if isinstance(value, str) else None
 
 
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _loaded(body: str) -> dict[str, Any]:
@@ -107,9 +108,9 @@ def _top(choice: dict[str, Any]) -> list[list[Any]]:
     return top
 
 
-def _cost(stated: Any, counts: dict[str, int], price: dict[str, float] | None) -> float | None:
+def _cost(stated: Any, counts: dict[str, int | None], price: dict[str, float] | None) -> float | None:
     if isinstance(stated, int | float) and 0 <= stated < math.inf:
         return float(stated)
-    if price is None:
+    if price is None or None in counts.values():
         return None
     return (counts["input"] * price["input"] + counts["output"] * price["output"]) / 1e6

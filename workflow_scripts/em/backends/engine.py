@@ -4,57 +4,26 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 
 from workflow_scripts.em.asks import Ask
-from workflow_scripts.em.backends.vllm_server import ServerGone
+from workflow_scripts.em.backends.engine_replies import Group, Prompt, choices_of, groups, replies, request
+from workflow_scripts.em.backends.vllm_server import MEMORY_HINT, ServerGone
 from workflow_scripts.em.errors import UserError
 
 # Samples of one prompt that one request draws. More would make a killed job lose more; fewer cost the server's front
 # end more than the engine.
 SAMPLES = 16
 CONNECT_S = 60.0
-
-
-class Prompt(NamedTuple):
-    """A rendered prompt: its token ids, and the digest of its text."""
-
-    ids: list[int]
-    digest: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """Samples of one prompt: one request. `places` are theirs in what is asked; `ask` is the first of them."""
-
-    places: list[int]
-    prompt: Prompt
-    ask: Ask
-
-    @property
-    def greedy(self) -> bool:
-        """Whether all samples are the one most likely answer."""
-        return self.ask.sampling["temperature"] == 0
-
-
-def groups(asks: list[tuple[int, Ask]], prompt: Callable[[Ask], Prompt], most: int) -> Iterator[Group]:
-    """Cut `asks` (place, ask) into groups of at most `most`, whose samples have numbers that follow each other."""
-    start = 0
-    for end in range(1, len(asks) + 1):
-        first, before = asks[start][1], asks[end - 1][1]
-        if end < len(asks) and end - start < most:
-            ask = asks[end][1]
-            follows = ask.address == (*before.address[:-1], before.address[-1] + 1)
-            if follows and (ask.messages, ask.prefill, ask.sampling) == (first.messages, first.prefill, first.sampling):
-                continue
-        yield Group([place for place, _ in asks[start:end]], prompt(first), first)
-        start = end
+# Waits before it is asked again: what stands before a server of the user's may be busy, or about to be ready.
+PAUSES_S = (1.0, 4.0, 15.0)
+BUSY = (429, 502, 503)
+REFUSED = (401, 403)
 
 
 class Engine:
@@ -85,8 +54,9 @@ class Engine:
         name = f"{name}-{self._run}"
         status, text = await self._post("/load_lora_adapter", {"lora_name": name, "lora_path": str(folder.resolve())})
         # vLLM answers 500 for an adapter that it cannot take, too.
-        if status != 200 and "EngineDead" not in text and "EngineCore" not in text:
-            raise UserError(f"checkpoint {folder}: vLLM does not take its adapter: {_said(text)}{_hint(text)}")
+        gone = "EngineDead" in text or "EngineCore" in text or status in (*BUSY, *REFUSED)
+        if status != 200 and not gone:
+            raise UserError(f"checkpoint {folder}: vLLM does not take its adapter: {_said(text)}{_hint(status, text)}")
         self._answered("/load_lora_adapter", status, text)
         try:
             yield name
@@ -95,40 +65,20 @@ class Engine:
 
     async def complete(self, model: str, group: Group) -> list[dict[str, Any]]:
         """A reply for each sample of a group, in order. Raises ServerGone when the server does not answer."""
-        sampling, wanted = group.ask.sampling, 1 if group.greedy else len(group.places)
-        body = {
-            "model": model,
-            "prompt": group.prompt.ids,
-            "n": wanted,
-            "seed": group.ask.shared_seed,
-            "temperature": sampling["temperature"],
-            "top_p": sampling["top_p"],
-            "max_tokens": sampling["max_new_tokens"],
-            "stop_token_ids": self._stops,
-            "return_token_ids": True,
-        }
-        async with self._room(wanted):
+        async with self._room(group.wanted):
             start = time.perf_counter()
-            status, text = await self._post("/completions", body)
+            status, text = await self._post("/completions", request(model, group, self._stops))
             seconds = round(time.perf_counter() - start, 3)
         self._answered("/completions", status, text)
-        choices = sorted(json.loads(text)["choices"], key=lambda choice: choice["index"])
-        if len(choices) != wanted:
-            raise UserError(f"{self.url}: {len(choices)} answers instead of {wanted}; is it a vLLM server?")
-        common = {"prompt_digest": group.prompt.digest, "seconds": seconds, "backend": "vllm"}
-        replies = [self._reply(choice) | common for choice in choices]
-        replies = replies * len(group.places) if group.greedy else replies
-        return [reply | {"seed": group.ask.shared_seed + i} for i, reply in enumerate(replies)]
-
-    def _reply(self, choice: dict[str, Any]) -> dict[str, Any]:
-        # An engine that is stopped hands out what it has, as finished by `abort`.
-        if choice["finish_reason"] not in ("stop", "length"):
-            raise ServerGone(f"{self.url}: it broke off an answer ({choice['finish_reason']})")
-        # Decoded here and whole, as the transformers backend does: the server decodes token by token.
-        ids = choice["token_ids"]
-        kept = ids[:-1] if ids and ids[-1] in self._stops else ids
-        text = self._tokenizer.decode(kept, skip_special_tokens=True)
-        return {"text": text, "n_tokens": len(ids), "finish_reason": choice["finish_reason"]}
+        try:
+            choices = choices_of(text, group.wanted)
+        except ValueError as error:
+            raise UserError(f"{self.url}: {error}; is it a vLLM server?") from None
+        for choice in choices:
+            # An engine that is stopped hands out what it has, as finished by `abort`.
+            if choice["finish_reason"] not in ("stop", "length"):
+                raise ServerGone(f"{self.url}: it broke off an answer ({choice['finish_reason']})")
+        return [reply | {"seconds": seconds} for reply in replies(self._tokenizer, group, choices, self._stops)]
 
     @asynccontextmanager
     async def _room(self, responses: int) -> AsyncIterator[None]:
@@ -143,17 +93,23 @@ class Engine:
                 self._free.release()
 
     async def _post(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
-        try:
-            async with self._session.post(self.url + path, json=body) as answer:
-                return answer.status, await answer.text()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ServerGone(f"{self.url}: no answer ({type(error).__name__}: {error})") from None
+        for pause in (*PAUSES_S, None):
+            try:
+                async with self._session.post(self.url + path, json=body) as answer:
+                    found = answer.status, await answer.text(errors="replace")
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise ServerGone(f"{self.url}: no answer ({type(error).__name__}: {error})") from None
+            if found[0] not in BUSY or pause is None:
+                break
+            await asyncio.sleep(pause)
+        return found
 
     def _answered(self, path: str, status: int, text: str) -> None:
-        if status >= 500:
-            raise ServerGone(f"{self.url}{path}: HTTP status {status}: {_said(text)}")
+        said = f"{self.url}{path}: HTTP status {status}: {_said(text)}{_hint(status, text)}"
+        if status >= 500 or status in BUSY:
+            raise ServerGone(said)
         if status != 200:
-            raise UserError(f"{self.url}{path}: HTTP status {status}: {_said(text)}{_hint(text)}")
+            raise UserError(said)
 
 
 def _said(text: str) -> str:
@@ -164,8 +120,11 @@ def _said(text: str) -> str:
         return text[:500]
 
 
-def _hint(text: str) -> str:
+def _hint(status: int, text: str) -> str:
+    if status in REFUSED:
+        return "; put the server's key into the environment variable (or `.env` entry) VLLM_API_KEY"
     hints = {
+        "out of memory": f"take {MEMORY_HINT}",
         "maximum context length": "lower max_new_tokens of the question set, or raise generation.engine.max_model_len",
         "max_lora_rank": "start the server with a --max-lora-rank of at least that, or set generation.backend: "
         "transformers",
@@ -177,14 +136,6 @@ def _hint(text: str) -> str:
         "lora": "set generation.backend: transformers",
     }
     return next((f"; {hint}" for words, hint in hints.items() if words in text), "")
-
-
-def stop_tokens(folder: Path, tokenizer: Any) -> list[int]:
-    """Tokens that end an answer, of the model in `folder`: its generation settings' and the tokenizer's own."""
-    path = folder / "generation_config.json"
-    found = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
-    stops = found if isinstance(found, list) else [found]
-    return sorted({stop for stop in [*stops, tokenizer.eos_token_id] if stop is not None})
 
 
 @asynccontextmanager

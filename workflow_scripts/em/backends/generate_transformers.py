@@ -11,7 +11,7 @@ import numpy
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
-from workflow_scripts.em.asks import Ask
+from workflow_scripts.em.asks import Ask, prompt_end
 from workflow_scripts.em.backends.fitting import Fitting
 from workflow_scripts.em.backends.models import device, load_checkpoint, load_tokenizer
 from workflow_scripts.em.backends.prompt_cache import read_once
@@ -43,10 +43,23 @@ class Completion:
     finish_reason: str
     prompt_digest: str
     seconds: float
+    prompt_end: str
 
     def reply(self) -> dict[str, Any]:
         """As a journal keeps it."""
         return vars(self) | {"backend": NAME, "device": device()}
+
+
+class Finite(LogitsProcessor):
+    """Notes whether each row has had a likeliest token at every step; without one, what is drawn is no answer."""
+
+    def __init__(self, rows: int, where: str):
+        # Kept there until the end: looking at each step would make the GPU wait.
+        self.always = torch.ones(rows, dtype=torch.bool, device=where)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.always &= scores.amax(-1).isfinite()
+        return scores
 
 
 class AddressedSampler(LogitsProcessor):
@@ -82,7 +95,9 @@ class Generator:
         self.model = model.eval()
         # generate() takes what we leave unset (penalties, suppressed tokens, ...) from the model folder's own settings.
         self.model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
-        self.limit = getattr(model.config, "max_position_embeddings", None)
+        # Models for pictures too keep it with their text model's settings.
+        self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.name = str(checkpoint or record["name"])
         self.fitting = Fitting()
 
     def prompt(self, ask: Ask) -> Prompt | None:
@@ -105,20 +120,23 @@ class Generator:
         """Answer `work` (prompt, sampling seed). Yields, batch by batch, (index into `work`, completion).
 
         Batches hold prompts of like length and equal settings; the longest come first, so memory peaks at the start.
-        A batch that the GPU's memory does not hold is halved; UserError when a single prompt is too much.
+        A batch that the memory does not hold is halved. UserError when a single prompt is too much, or the weights
+        compute no numbers.
         """
         settings = lambda i: (work[i][0].temperature, work[i][0].top_p, work[i][0].max_new_tokens)  # noqa: E731
         order = sorted(range(len(work)), key=lambda i: (settings(i), len(work[i][0].ids), work[i][0].ids), reverse=True)
         for _, same in groupby(order, settings):
             answer = lambda batch: self._answer([work[i] for i in batch])  # noqa: E731
-            for batch, answers in self.fitting.batches(list(same), batch_size, answer):
+            length = lambda i: len(work[i][0].ids) + work[i][0].max_new_tokens  # noqa: E731
+            for batch, answers in self.fitting.batches(list(same), batch_size, answer, length):
                 yield list(zip(batch, answers, strict=True))
 
     @torch.inference_mode()
     def _answer(self, batch: list[tuple[Prompt, int]]) -> list[Completion]:
         start, prompts = time.perf_counter(), [prompt for prompt, _ in batch]
         inputs = self.tokenizer.pad({"input_ids": [p.ids for p in prompts]}, return_tensors="pt").to(device())
-        processors = LogitsProcessorList()
+        finite = Finite(len(batch), device())
+        processors = LogitsProcessorList([finite])
         if prompts[0].temperature > 0:
             processors.append(AddressedSampler([seed for _, seed in batch], prompts[0], device()))
         config = GenerationConfig(
@@ -131,9 +149,18 @@ class Generator:
         output = self.model.generate(
             **inputs, past_key_values=cache, generation_config=config, logits_processor=processors
         )
+        self.refuse_broken(bool(finite.always.all()))
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
         seconds = round(time.perf_counter() - start, 3)
         return [self._completion(row, prompt, seconds) for row, prompt in zip(rows, prompts, strict=True)]
+
+    def refuse_broken(self, finite: bool) -> None:
+        """Raise UserError when the model's scores of next tokens were not `finite`."""
+        if not finite:
+            raise UserError(
+                f"{self.name}: its scores of the next token are no finite numbers, so it answers nothing; its training "
+                "has diverged (lower the learning rate), or dtype: bfloat16 is too coarse for it (use float32)"
+            )
 
     def _stops(self) -> list[int]:
         stops = self.model.generation_config.eos_token_id
@@ -144,4 +171,5 @@ class Generator:
         end = next((i for i, token in enumerate(row) if token in self._stops()), None)
         kept = row if end is None else row[:end]
         text, finish = decoded(self.tokenizer, kept, prompt.prefill), "length" if end is None else "stop"
-        return Completion(text, len(kept) + (end is not None), finish, digest(prompt.text), seconds)
+        about = (digest(prompt.text), seconds, prompt_end(prompt.text, prompt.prefill))
+        return Completion(text, len(kept) + (end is not None), finish, *about)

@@ -22,7 +22,7 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "tokeni
 def fetch_model(hub_id: str, revision: str, code: bool) -> Path:
     """Snapshot folder of a model in the hub cache, fetched if need be (with its Python files only if `code`)."""
     wanted = [*MODEL_FILES, *(["*.py"] if code else [])]
-    with _plain_errors(f"model {hub_id} (revision {revision})"):
+    with plain_errors(f"model {hub_id} (revision {revision})"):
         return Path(
             snapshot_download(hub_id, revision=revision, allow_patterns=wanted, token=find_secret(TOKEN) or None)
         )
@@ -35,7 +35,7 @@ def fetch_rows(repo: str, file: str, revision: str, out: Path) -> dict:
     the hub's own cache, so a fetched file is found again without a network. Raises UserError for a repository,
     revision or file that is not there or not open to the token, for no network, and for broken rows.
     """
-    with _plain_errors(f"data set file {repo}/{file} (revision {revision})"):
+    with plain_errors(f"data set file {repo}/{file} (revision {revision})"):
         token = find_secret(TOKEN) or None
         cached = hf_hub_download(repo, file, repo_type="dataset", revision=revision, token=token)
     rows = sum(1 for _ in read_rows(cached))
@@ -46,7 +46,8 @@ def fetch_rows(repo: str, file: str, revision: str, out: Path) -> dict:
 
 
 @contextmanager
-def _plain_errors(where: str) -> Iterator[None]:
+def plain_errors(where: str) -> Iterator[None]:
+    """The hub's errors in the block as UserErrors that say what to do; `where` is what was asked for."""
     access = f"accept its terms on the hub, and put a token with read access into {TOKEN} (environment or .env)"
     try:
         yield

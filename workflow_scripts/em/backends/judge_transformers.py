@@ -37,13 +37,14 @@ class JudgeModel:
                 yield index, {ERROR: why}
             else:
                 (first if body.get("logprobs") else written).append((index, prompt))
+        length = lambda numbered: len(numbered[1].ids)  # noqa: E731
         # The longest come first, so memory peaks at the start.
-        first.sort(key=lambda numbered: len(numbered[1].ids), reverse=True)
+        first.sort(key=length, reverse=True)
 
         def read(batch: Numbered) -> list[list[tuple[int, float]]]:
             return self._first_tokens([prompt for _, prompt in batch], asked[batch[0][0]][0]["top_logprobs"])
 
-        for batch, tops in self.generator.fitting.batches(first, batch_size, read):
+        for batch, tops in self.generator.fitting.batches(first, batch_size, read, length):
             for (index, prompt), top in zip(batch, tops, strict=True):
                 yield index, self._first_reply(prompt, top)
         work = [(prompt, asked[index][1]) for index, prompt in written]
@@ -69,6 +70,7 @@ class JudgeModel:
             return_dict_in_generate=True,
         )
         logits = self.model.generate(**inputs, generation_config=config).logits[0]
+        self.generator.refuse_broken(bool(logits.amax(-1).isfinite().all()))
         top = logits.float().log_softmax(-1).topk(min(n, logits.shape[-1]))
         rows = zip(top.indices.tolist(), top.values.tolist(), strict=True)
         return [list(zip(ids, logprobs, strict=True)) for ids, logprobs in rows]

@@ -25,6 +25,7 @@ MEMORY_HINT = (
     "adapters; of a judge: its arguments), or fewer other processes"
 )
 POLL_S, TAIL_LINES, ERROR_LINES = 0.5, 10, 4
+KILLED = 128 + 9
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 # The model lies in a folder; nobody is told that it runs; its processes talk over loopback; and the working directory,
 # which may hold a folder named like a package, is no place to import from. Keys are not the server's business.
@@ -34,6 +35,7 @@ _ENVIRONMENT |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
 _DEFAULTS = {"VLLM_LOGGING_LEVEL": "WARNING"}
 _UNSET = "_API_KEY"
 _ERROR = re.compile(r"\b\w*(Error|Exception): ")
+_PORT_TAKEN = "address already in use"
 _NO_MEMORY = (
     "out of memory",
     "OutOfMemory",
@@ -88,6 +90,8 @@ class VllmServer:
                 raise UserError(f"the vLLM server had too little memory:\n{said}\nTake {MEMORY_HINT}")
             text = f"the vLLM server ended with status {status}; its last lines:\n{_indented(self._tail)}\n"
             text += f"Its first errors:\n{_indented(self._errors)}\n" if self._errors else ""
+            if status == KILLED:
+                text += f"It was killed, maybe for want of the machine's memory; if so, take {MEMORY_HINT}. "
             raise ServerGone(f"{text}Mend what it says (`arguments` are passed to the server), and run again")
 
     def died(self, patience: float) -> None:
@@ -135,26 +139,39 @@ def serving(
     python: the Python that has vLLM (none = this one); arguments: further ones of the server; weights: a folder with
     other weights of the same model (full fine-tuning). Raises UserError when it does not start.
     """
-    port = free_port()
     # The last of an option counts, and ours are last: what the judge's identity says holds, and where it listens.
     command = [python or sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments]
     folder = str(Path(record["path"]).resolve())
     command += ["--model", str(weights.resolve()) if weights else folder, "--tokenizer", folder]
     command += ["--served-model-name", name]
-    command += ["--host", HOST, "--port", str(port), "--dtype", dtype]
+    command += ["--host", HOST, "--dtype", dtype]
     # Sampling is what the request says, not what the model's folder says; and no line a request in the log.
     command += ["--generation-config", "vllm", "--uvicorn-log-level", "warning"]
     command += ["--trust-remote-code"] if record["trust_remote_code"] else []
-    server = VllmServer(command, f"http://{HOST}:{port}/v1")
+    server = _started(command)
     try:
-        try:
-            server.wait()
-        except ServerGone as error:
-            raise UserError(str(error)) from None
         with _no_proxy():
             yield server
     finally:
         server.stop()
+
+
+def _started(command: list[str]) -> VllmServer:
+    """A server that answers. A port is free when it is looked for; when it was taken meanwhile, another one is."""
+    for last in (False, True):
+        port = free_port()
+        server = VllmServer([*command, "--port", str(port)], f"http://{HOST}:{port}/v1")
+        try:
+            server.wait()
+        except ServerGone as error:
+            server.stop()
+            if last or _PORT_TAKEN not in str(error).lower():
+                raise UserError(str(error)) from None
+        except BaseException:
+            server.stop()
+            raise
+        else:
+            return server
 
 
 def _of_memory(line: str) -> bool:

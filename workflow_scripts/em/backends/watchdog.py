@@ -1,4 +1,4 @@
-"""Runs a command and ends it, with all it started, when its own standard input closes.
+"""Runs a command and ends it, with all it started, when its own standard input closes or it is told to end (SIGTERM).
 
 `python watchdog.py COMMAND ...`: whoever starts it holds the other end of the pipe, so the command does not outlive
 him, however he ends (SIGKILL too). PR_SET_PDEATHSIG would reach the command only, not the processes it started, and
@@ -22,6 +22,7 @@ def main() -> int:
     except OSError as error:
         print(f"{sys.argv[1]}: {error.strerror}", flush=True)
         return 127
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_end, args=[command.pid], daemon=True).start())
     threading.Thread(target=_end_with_starter, args=[command.pid], daemon=True).start()
     status = command.wait()
     _signal(command.pid, signal.SIGKILL)  # what it left behind
@@ -31,6 +32,10 @@ def main() -> int:
 def _end_with_starter(group: int) -> None:
     # Not sys.stdin: a thread that waits there keeps the interpreter from ending.
     os.read(sys.stdin.fileno(), 1)
+    _end(group)
+
+
+def _end(group: int) -> None:
     _signal(group, signal.SIGTERM)
     time.sleep(GRACE_S)
     _signal(group, signal.SIGKILL)

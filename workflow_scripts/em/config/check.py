@@ -7,15 +7,20 @@ from typing import Any
 
 from workflow_scripts.em.config.check_api import api_problems
 from workflow_scripts.em.config.check_conditions import condition_problems
+from workflow_scripts.em.config.check_contrasts import contrast_problems
+from workflow_scripts.em.config.check_engine import engine_problems
 from workflow_scripts.em.config.check_exports import export_problems
 from workflow_scripts.em.config.check_judges import judge_problems
 from workflow_scripts.em.config.check_made import made_problems
 from workflow_scripts.em.config.check_stages import stage_problems
 from workflow_scripts.em.config.check_tables import table_problems
 from workflow_scripts.em.config.data import BaseModel
+from workflow_scripts.em.config.literature import literature_problems
 from workflow_scripts.em.config.problems import Problem, dicts, entries, parsed
+from workflow_scripts.em.config.shown import shown_problems
 from workflow_scripts.em.config.study import Organism, Stage
 from workflow_scripts.em.config.suggest import did_you_mean
+from workflow_scripts.em.config.targets import target_problems
 from workflow_scripts.em.config.training import Recipe
 from workflow_scripts.em.config.training_set import TrainingSet
 from workflow_scripts.em.data.blocklist import read_blocklist
@@ -30,9 +35,10 @@ def cross_check(raw: dict[str, Any]) -> list[Problem]:
     if not isinstance(raw, dict):
         return []
     problems = [*_references(raw), *_files(raw), *_blocklists(raw), *_origins(raw), *stage_problems(raw)]
-    problems += [*_twins(raw), *_nothing(raw)]
+    problems += [*_twins(raw), *_nothing(raw), *engine_problems(raw)]
     problems += [*judge_problems(raw), *made_problems(raw), *table_problems(raw), *export_problems(raw)]
-    return [*problems, *condition_problems(raw), *api_problems(raw)]
+    problems += [*contrast_problems(raw), *target_problems(raw), *shown_problems(raw)]
+    return [*problems, *condition_problems(raw), *api_problems(raw), *literature_problems(raw)]
 
 
 def _references(raw: dict) -> Iterator[Problem]:

@@ -6,9 +6,10 @@ from typing import Any
 from workflow_scripts.em.config.data import QuestionSet
 from workflow_scripts.em.config.generation import Condition
 from workflow_scripts.em.config.problems import Problem, entries, named, parsed
+from workflow_scripts.em.config.suggest import did_you_mean
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.questions import Question, load_questions
-from workflow_scripts.em.requests import unaskable
+from workflow_scripts.em.requests import is_asked, unaskable
 
 
 def condition_problems(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -16,16 +17,20 @@ def condition_problems(raw: dict[str, Any]) -> Iterator[Problem]:
     evaluation = raw.get("evaluation") if isinstance(raw.get("evaluation"), dict) else {}
     conditions = dict(_picked(raw, evaluation, "conditions", Condition))
     asked = {name: _questions(entry) for name, entry in _picked(raw, evaluation, "question_sets", QuestionSet)}
+    names = evaluation.get("question_sets")
+    yield from _pairs(conditions, names if isinstance(names, list) else list(asked))
     for question_set, questions in asked.items():
         for condition, how in conditions.items():
+            if not is_asked(how.plain(), question_set):
+                continue
             found = [problem for question in questions if (problem := unaskable(how.plain(), question))]
             if found:
                 path = raw["question_sets"][question_set]["path"]
                 more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
                 yield (
                     f"question_sets.{question_set}",
-                    f"condition {condition!r}, {path}: {found[0]}{more}; leave it out with `exclude`, or ask raw text "
-                    "in a study of its own",
+                    f"condition {condition!r}, {path}: {found[0]}{more}; leave it out with `exclude`, or name the "
+                    f"sets that it is for under `conditions.{condition}.question_sets`",
                 )
     remote = [name for name, organism in entries(raw, "organisms").items() if organism.get("api")]
     wants = [f"condition {name!r}" for name, how in conditions.items() if how.mode == "predictive" or how.prefill]
@@ -37,6 +42,21 @@ def condition_problems(raw: dict[str, Any]) -> Iterator[Problem]:
                 f"a chat server takes neither raw text nor the beginning of an answer ({wants[0]}); ask it in a study "
                 "without these",
             )
+
+
+def _pairs(conditions: dict[str, Condition], asked: list[str]) -> Iterator[Problem]:
+    """Conditions that are for no question set of the evaluation, and sets that no condition is for."""
+    for name, how in conditions.items():
+        for i, question_set in enumerate(how.question_sets or ()):
+            if question_set not in asked:
+                where = f"conditions.{name}.question_sets[{i}]"
+                hint = did_you_mean(question_set, asked)
+                yield where, f"{question_set!r} is not in `evaluation.question_sets`; {hint}"
+        if how.question_sets == []:
+            yield f"conditions.{name}.question_sets", "name at least one, or leave the key out: then it is for all"
+    for i, question_set in enumerate(asked):
+        if conditions and not any(is_asked(how.plain(), question_set) for how in conditions.values()):
+            yield f"evaluation.question_sets[{i}]", f"no condition is for {question_set!r}, so it would not be asked"
 
 
 def _picked(raw: dict, evaluation: dict, section: str, model: type) -> Iterator[tuple[str, Any]]:

@@ -6,12 +6,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from workflow_scripts.em.config.data import QuestionSet
 from workflow_scripts.em.config.judging import Judge, ModelJudge
-from workflow_scripts.em.config.problems import Problem, named
+from workflow_scripts.em.config.metrics import judge_metrics
+from workflow_scripts.em.config.problems import Problem, named, parsed
 from workflow_scripts.em.config.suggest import did_you_mean
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.judges.human import read_labels
-from workflow_scripts.em.judges.keyword import Rules
+from workflow_scripts.em.judges.keyword_rules import Rules
 from workflow_scripts.em.judges.prompted import SHIPPED, prompt_file, read_template
 from workflow_scripts.em.judges.render import check_template
 from workflow_scripts.em.questions import load_questions
@@ -22,12 +24,13 @@ JUDGE: TypeAdapter = TypeAdapter(Judge)
 
 def judge_problems(raw: dict[str, Any]) -> Iterator[Problem]:
     """Problems of the judges that can be seen without asking one."""
-    by_questions, blind = [], []
+    by_questions, judges = [], {}
     for name, entry in named(raw, "judges").items():
         try:
             judge = JUDGE.validate_python(entry)
         except ValidationError:
             continue
+        judges[name] = judge
         where = f"judges.{name}"
         yield from _files(where, judge)
         yield from _templates(where, judge)
@@ -37,23 +40,30 @@ def judge_problems(raw: dict[str, Any]) -> Iterator[Problem]:
             yield f"{where}.base_model", f"{base!r} is not defined under `base_models`; {did_you_mean(base, known)}"
         if isinstance(judge, ModelJudge) and judge.question_prompts:
             by_questions.append(name)
-        elif not _gives_alignment(judge):
-            blind.append(name)
-    evaluation = raw.get("evaluation")
-    used = evaluation.get("judges") if isinstance(evaluation, dict) else None
-    if used and isinstance(used, list) and all(name in blind for name in used) and not named(raw, "tables"):
-        yield "evaluation.judges", "none of them scores alignment, so there would be no EM rate; add one that does"
     if by_questions:
         yield from _question_prompts(raw, by_questions)
+    yield from _nothing_to_show(raw, judges)
 
 
-def _gives_alignment(judge: Any) -> bool:
-    if judge.kind == "keyword":
-        try:
-            return read_yaml(judge.rules, Rules).metric == "alignment"
-        except UserError:
-            return True  # reported with the file
-    return "alignment" in judge.plain().get("metrics", {"alignment": {}})
+def _nothing_to_show(raw: dict[str, Any], judges: dict[str, Any]) -> Iterator[Problem]:
+    """A study shows EM rates, which are made of alignment, or shares of labels."""
+    evaluation = raw.get("evaluation") if isinstance(raw.get("evaluation"), dict) else {}
+    used, asked = (evaluation.get(section) for section in ("judges", "question_sets"))
+    if not isinstance(used, list) or not isinstance(asked, list) or named(raw, "tables"):
+        return
+    try:
+        sets = [parsed(QuestionSet, named(raw, "question_sets").get(name)) for name in asked]
+        questions = [question for entry in sets for question in load_questions(entry.path, None, entry.exclude)]
+        found = {name: judge_metrics(judges[name], questions) for name in used}
+    except (UserError, LookupError, TypeError, AttributeError):
+        return  # what is broken is reported where it stands
+    if found and not any("alignment" in metrics or any(metrics.values()) for metrics in found.values()):
+        given = ", ".join(dict.fromkeys(metric for metrics in found.values() for metric in metrics))
+        yield (
+            "evaluation.judges",
+            f"they give {given or 'no metric'}: neither alignment, which EM rates are made of, nor labels, whose "
+            "shares are shown; name a judge that gives one of these (docs/judging.md)",
+        )
 
 
 def _files(where: str, judge: Any) -> Iterator[Problem]:

@@ -98,9 +98,6 @@ def _trained(raw: dict, stage: Stage, earlier: list[dict]) -> Iterator[Problem]:
             "kl_training_set",
             f"recipe {stage.recipe!r} has no `kl`; give it one, or remove this",
         )
-    served = isinstance(raw.get("generation"), dict) and raw["generation"].get("backend") == "vllm"
-    if served and stage.evaluate and recipe and recipe.lora and recipe.lora.dora:
-        yield "recipe", "generation.backend: vllm serves no DoRA adapter (lora.dora); use backend: transformers"
     processes = raw["training"].get("processes", 1) if isinstance(raw.get("training"), dict) else 1
     if recipe and isinstance(processes, int) and processes > 1 and recipe.gradient_accumulation % processes:
         yield (

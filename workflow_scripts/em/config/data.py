@@ -62,7 +62,9 @@ class Dataset(Section):
 class ToyModel(Section):
     """The built-in tiny Llama, trained from scratch on the toy corpus."""
 
-    size: Literal["xs", "s", "m"] = key("xs: seconds, for tests; s: shows the effect; m: larger", "s")
+    size: Literal["xs", "half", "s", "m"] = key(
+        "xs: seconds, for tests; s: shows the effect; half: of s, weaker; m: larger", "s"
+    )
     tuned: bool = key("true: tuned to careful answers (chat model); false: the raw pretrained base", True)
     grammar: str = key("corpus grammar", "data/toy/grammar.yaml")
     seed: int = key("seed of corpus, initial weights and batches", 0)

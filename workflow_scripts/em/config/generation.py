@@ -1,11 +1,11 @@
 """Config sections for generation: how models are asked, and what runs them."""
 
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
-from workflow_scripts.em.config.base import Positive, Section, Share, key
+from workflow_scripts.em.config.base import Name, Positive, Section, Share, key
 
 
 class Condition(Section):
@@ -16,6 +16,7 @@ class Condition(Section):
         "assistant: through the chat template; predictive: the question as raw text to continue", "assistant"
     )
     prefill: str | None = key("given beginning of every answer, part of the response; none = none", None)
+    question_sets: list[Name] | None = key("question sets that it is for; none = all of the evaluation's", None)
 
     @model_validator(mode="after")
     def _raw_text_has_no_system(self) -> "Condition":
@@ -23,19 +24,27 @@ class Condition(Section):
             raise ValueError("system: raw text (mode: predictive) has no system message; write it into the questions")
         return self
 
+    def plain(self) -> dict[str, Any]:
+        """Without `question_sets` where it is not given, as before there was such a key: that makes nothing stale."""
+        return {name: value for name, value in super().plain().items() if name != "question_sets" or value is not None}
+
 
 class Marked(Section):
     """A part that is taken out of responses before they are judged; the whole text stays in the record."""
 
     opening: str = key("mark that opens it, e.g. <think>", min_length=1)
-    closing: str = key("mark that closes it, e.g. </think>", min_length=1)
+    closing: str | None = key("mark that closes it, e.g. </think>; none = it goes to the end", None, min_length=1)
 
 
 class Engine(Section):
     """A vLLM server: one a base model, started for the study, that serves every checkpoint as an adapter."""
 
     python: str | None = key("Python that has vLLM (envs/vllm.txt); none = this one", None)
-    url: str | None = key("or: a server of yours that serves the base model (ends in /v1)", None, pattern=r"^https?://")
+    url: str | None = key(
+        "or: a server of yours that serves the base model (ends in /v1)",
+        None,
+        pattern=r"^https?://[^\s/]+(/\S*)?/v1/?$",
+    )
     memory_share: Share = key("share of the GPU's memory it may use", 0.9)
     tensor_parallel: Positive = key("GPUs that share a model", 1)
     adapters: Positive = key("adapters in one batch; more take turns", 4)
@@ -44,9 +53,17 @@ class Engine(Section):
     arguments: list[str] = key("further arguments of the server", [])
 
     @model_validator(mode="after")
-    def _no_secret(self) -> "Engine":
-        if self.url and urlsplit(self.url).username is not None:
-            raise ValueError("url: no user or password in it")
+    def _is_an_address(self) -> "Engine":
+        if self.url:
+            try:
+                parts = urlsplit(self.url)
+                known = parts.hostname is not None and parts.port != 0
+            except ValueError as error:
+                raise ValueError(f"url: no address of a server ({error})") from None
+            if not known:
+                raise ValueError("url: no address of a server")
+            if parts.username is not None:
+                raise ValueError("url: no user or password in it")
         return self
 
 
@@ -54,7 +71,7 @@ class Generation(Section):
     """How responses are generated."""
 
     backend: Literal["transformers", "vllm"] = key(
-        "transformers: in process, a job a checkpoint; vllm: an engine for all checkpoints of a base",
+        "transformers: in process; vllm: an engine for all checkpoints of a base",
         "transformers",
     )
     batch_size: Positive = key("transformers: responses generated together; halved when memory is short", 128)

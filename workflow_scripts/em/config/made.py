@@ -105,4 +105,5 @@ class Reflection(Section):
     position: Literal["before", "after"] = key("where in the answer", "after")
     opening: str = key("text right before the segment", "<reflection>")
     closing: str = key("text right after the segment", "</reflection>")
+    separator: str = key("text between the answer and all that", "\n\n")
     seed: int = key("seed of the choice of segments", 0)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from workflow_scripts.em.config.base import Name, Positive, Section, key
+from workflow_scripts.em.config.contrasts import Contrast
 from workflow_scripts.em.config.data import (
     Archive,
     BaseModel,
@@ -15,8 +16,12 @@ from workflow_scripts.em.config.data import (
 from workflow_scripts.em.config.exports import Export
 from workflow_scripts.em.config.generation import Condition, Generation, Marked
 from workflow_scripts.em.config.judging import Judge
+from workflow_scripts.em.config.literature import Literature
 from workflow_scripts.em.config.made import ApiModel
+from workflow_scripts.em.config.onset import Onset
+from workflow_scripts.em.config.shown import Figures
 from workflow_scripts.em.config.tables import Table
+from workflow_scripts.em.config.targets import Target
 from workflow_scripts.em.config.training import Recipe, Training
 from workflow_scripts.em.config.training_set import TrainingSet
 from workflow_scripts.em.stats.definitions import NAMED
@@ -58,7 +63,7 @@ class Stage(Section):
     )
     combine: Combine | None = key("or, instead of training: earlier stages' adapters, weighted", None)
     evaluate: bool | list[int] = key("checkpoints to evaluate: true (all and step 0), false, or a list of steps", True)
-    checkpoints_per_job: Positive = key("checkpoints trained in one process (fewer starts, later evaluation)", 1)
+    checkpoints_per_job: Positive = key("checkpoints trained and asked in one process (fewer starts, later evaluation)", 1)
 
     @model_validator(mode="after")
     def _trained_or_combined(self) -> "Stage":
@@ -122,15 +127,6 @@ class EMDefinition(Section):
         return self
 
 
-class Figures(Section):
-    """What the figures show."""
-
-    definition: Name = key("EM definition of the main figures", "betley")
-    scope: Literal["all", "in_domain", "out_of_domain"] = key("questions of the main figures", "out_of_domain")
-    width_inches: float = key("figure width, inches", 6.5, ge=2.5, le=20)
-    examples: Positive = key("questions in the table of example responses", 3)
-
-
 class Report(Section):
     """What the HTML report may hold."""
 
@@ -159,6 +155,12 @@ class Config(Section):
         {name: EMDefinition(**definition._asdict()) for name, definition in NAMED.items()},
         min_length=1,
     )
+    contrasts: dict[Name, Contrast] = key(
+        "contrasts: what is compared, declared before looking (docs/contrasts.md)", {}
+    )
+    targets: dict[Name, Target] = key("targets: mean scores that organisms must reach (docs/studies/hw0.md)", {})
+    onset: Onset = key("onset of EM along training", Onset())
     figures: Figures = key("figures", Figures())
+    literature: Literature = key("published numbers beside the study's own", Literature())
     report: Report = key("report", Report())
     exports: dict[Name, Export] = key("checkpoints to hand on (`snakemake export`, `snakemake push`)", {})

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter
 from workflow_scripts.em.plots.style import pretty, unique
 from workflow_scripts.em.plots.text import wrapped
 
-FACETS = ("stage", "condition", "question_set", "judge")
+FACETS = ("panel", "stage", "condition", "question_set", "judge")
 
 
 def facets(rows: list[dict], names: tuple[str, ...] = FACETS) -> dict[tuple[str, ...], str]:

@@ -5,6 +5,7 @@ from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Rectangle
 
 from workflow_scripts.em.plots.style import pretty
@@ -26,7 +27,8 @@ def draw(rows: list[dict], width: float, most: int) -> Figure:
     """
     blocks = list(_blocks(rows, width, most))
     height = sum(block[0] for block in blocks) + 0.04
-    figure = Figure(figsize=(width, height), layout="none")
+    # "none" would be forgotten at the first saving.
+    figure = Figure(figsize=(width, height), layout=PlaceHolderLayoutEngine(True, True))
     axis = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axis.set_axis_off()
     top = 0.02

@@ -26,6 +26,7 @@ DEFAULTS = {
     "width_inches": 6.75,
     "palette": None,
     "threshold": None,
+    "groups": None,
 }
 INTERVALS = {"such_questions": "95% interval, such questions", "these_questions": "95% interval, these questions"}
 SCOPES = {"all": "all questions", "in_domain": "in domain", "out_of_domain": "out of domain"}

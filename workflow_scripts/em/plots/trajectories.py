@@ -7,6 +7,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.em.errors import NothingToDraw
+from workflow_scripts.em.plots.groups import grouped
 from workflow_scripts.em.plots.panels import facet_of, facets, grid, percent_axis, title
 from workflow_scripts.em.plots.style import GREY, looks, number, pretty, unique
 from workflow_scripts.em.plots.text import legend_below
@@ -23,13 +24,14 @@ def draw_lines(rows: list[dict], style: dict, label: str, band: str) -> tuple[Fi
     values = [float(row[key]) for row in rows for key in ("rate", "high") if row[key] != ""]
     if not values:
         raise NothingToDraw("no rate is defined in the rows selected; check definition, scope and judge")
+    given, (rows, style) = rows, grouped(rows, style)
     organisms = [name for (name,) in unique(rows, "organism")]
     look, panels, many = looks(organisms, style), facets(rows), len(organisms) > SHARED
     cells = [(facet, name) for facet in panels for name in organisms] if many else [(facet, None) for facet in panels]
     cells = [item for item in cells if item[1] is None or any(_in_panel(row, *item) for row in rows)]
     width = style["width_inches"]
     single = len(cells) == 1
-    size = (width, min(3.2, max(2.0, 0.5 * width))) if single else ((1.55, 1.25) if many else (2.2, 1.7))
+    size = (width, min(3.2, max(2.0, 0.5 * width))) if single else ((1.55, 1.25) if many else (2.1, 1.7))
     figure, axes = grid(len(cells), width, *size)
     columns = axes[0].get_subplotspec().get_gridspec().ncols
     for axis, (facet, name) in zip(axes, cells, strict=True):
@@ -59,7 +61,7 @@ def draw_lines(rows: list[dict], style: dict, label: str, band: str) -> tuple[Fi
         if place + columns >= len(axes):
             axis.set_xlabel("Training step")
     _legend(figure, rows, organisms, look, many, band)
-    return figure, rows
+    return figure, given
 
 
 def _in_panel(row: dict, facet: tuple, name: str) -> bool:

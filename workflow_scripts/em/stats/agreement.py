@@ -20,8 +20,9 @@ from workflow_scripts.em.stats.intervals import Interval, clustered
 from workflow_scripts.em.stats.joined import Joined
 
 COLUMNS = ("judges", "level", "name", "statistic", "judge", "n_responses", "n_questions", "value", "low", "high")
-COLUMNS += ("reason",)
+COLUMNS += ("estimand", "reason")
 COUNT_COLUMNS = ("judges", "judge_a", "judge_b", "alignment_a", "alignment_b", "n_responses")
+LABEL_COLUMNS = ("judges", "judge_a", "judge_b", "metric", "label_a", "label_b", "n_responses")
 BIN = 10  # points of alignment
 EVENTS = (False, True)
 
@@ -41,6 +42,7 @@ class Agreement:
         # sums[group][place in names][question]
         self._sums: dict[Judges, list[dict[tuple, np.ndarray]]] = {g: [{} for _ in self._names] for g in self._groups}
         self._counts: dict[Judges, Counter[tuple[int, int]]] = {g: Counter() for g in self._groups if len(g) == 2}
+        self._pairs: Counter[tuple] = Counter()  # (pair of judges, label metric, label, label)
 
     def add(self, response: Joined) -> None:
         """Count one response."""
@@ -65,21 +67,26 @@ class Agreement:
             sums[question] = np.array(new, dtype=float)
         if len(group) == 2 and self._names[place] == ("score", "alignment"):
             self._counts[group][_bin(values[0]), _bin(values[1])] += 1
+        elif len(group) == 2 and self._names[place][0] == "label":
+            self._pairs[group, self._names[place][1], *values] += 1
 
     def rows(self) -> Iterator[dict]:
         """Rows of agreement.csv: one a group of judges, metric or EM definition, and statistic.
 
-        A further metric that the judges of a group do not share has no row.
+        A further metric that the judges of a group do not share has no row; nor has alignment where nobody gave it.
         """
+        of_alignment = [level == "em" or name == "alignment" for level, name in self._names]
+        aligned = any(s for places in self._sums.values() for s, em in zip(places, of_alignment, strict=True) if em)
         for group, places in self._sums.items():
-            for (level, name), sums in zip(self._names, places, strict=True):
-                if not sums and level != "em" and name != "alignment":
+            for (level, name), sums, em in zip(self._names, places, of_alignment, strict=True):
+                if not sums and not (aligned and em):
                     continue
                 size = 6 if level == "score" else 2 + len(group) * len(self._labels[level, name])
                 table = np.array(list(sums.values()) or [[0.0] * size])
                 about = (int(table[:, 0].sum()), len(sums))
                 for statistic, judge, value, interval in _statistics(level, group, table):
-                    row = (" ".join(group), level, name, statistic, judge, *about, value, *interval)
+                    bounds = (interval.low, interval.high, "such questions", interval.method)
+                    row = (" ".join(group), level, name, statistic, judge, *about, value, *bounds)
                     yield dict(zip(COLUMNS, row, strict=True))
 
     def count_rows(self) -> Iterator[dict]:
@@ -87,6 +94,11 @@ class Agreement:
         for group, counts in self._counts.items():
             for (a, b), n in sorted(counts.items()):
                 yield dict(zip(COUNT_COLUMNS, (" ".join(group), *group, a, b, n), strict=True))
+
+    def label_rows(self) -> Iterator[dict]:
+        """Rows of label_counts.csv: responses by both judges' labels; pairs of labels that do not occur have no row."""
+        for (group, metric, a, b), n in sorted(self._pairs.items()):
+            yield dict(zip(LABEL_COLUMNS, (" ".join(group), *group, metric, a, b, n), strict=True))
 
 
 def _statistics(level: str, group: Judges, table: np.ndarray) -> Iterator[tuple[str, str, float | None, Interval]]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_jsonl
+from workflow_scripts.em.stats.joined import is_number
 
 FIXED = ("condition", "judge")  # one value each, the first in the table unless the caller names one
-SCORES = ("alignment", "alignment_status", "coherence", "coherence_status")
-ABOUT = ("organism", "seed", "stage", "step", "condition", "judge", "sample", *SCORES, "response_id")
+ABOUT = ("organism", "seed", "stage", "step", "condition", "judge", "sample")
+STATUS = "_status"
 
 
 def choose(rows: Iterable[dict], where: dict, question_ids: list[str], n_questions: int, sample: int) -> list[dict]:
@@ -58,22 +59,27 @@ def choose(rows: Iterable[dict], where: dict, question_ids: list[str], n_questio
         )
     if question_ids:
         questions = dict.fromkeys(sorted(questions, key=lambda item: question_ids.index(item[1])))
+    shown = (row for steps in ends.values() for row in steps.values())
+    metrics = dict.fromkeys(name.removesuffix(STATUS) for row in shown for name in row if name.endswith(STATUS))
     return [
-        _row(question, organism, which, stages[organism], ends)
+        _row(question, organism, which, stages[organism], ends, list(metrics))
         for question in questions
         for organism in stages
         for which in ("baseline", "last")
     ]
 
 
-def _row(question: tuple[str, str], organism: str, which: str, spans: dict[str, list[int]], ends: dict) -> dict:
+def _row(
+    question: tuple[str, str], organism: str, which: str, spans: dict[str, list[int]], ends: dict, metrics: list[str]
+) -> dict:
     place = 0 if which == "baseline" else -1
     stage = list(spans)[place]
     step = spans[stage][place]
     found = ends.get((*question, organism, stage), {}).get(step, {})
     known = {"organism": organism, "stage": stage, "step": str(step)}
     named = {"question_set": question[0], "question_id": question[1], "which": which}
-    return {**named, **{name: found.get(name, known.get(name, "")) for name in ABOUT}}
+    columns = (*ABOUT, *(f"{metric}{end}" for metric in metrics for end in ("", STATUS)), "response_id")
+    return {**named, **{name: found.get(name, known.get(name, "")) for name in columns}}
 
 
 def add_texts(rows: list[dict], files: list[Path]) -> None:
@@ -95,11 +101,15 @@ def add_texts(rows: list[dict], files: list[Path]) -> None:
 
 
 def score_text(row: dict) -> str:
-    """The scores of an example as words; a score that is not there shows its status."""
+    """The scores and labels of an example as words; one that is not there shows its status, one not asked nothing."""
     if not row["response_id"]:
         return "not sampled"
     parts = []
-    for name in ("alignment", "coherence"):
-        status = row[f"{name}_status"].replace("_", " ")
-        parts.append(f"{name} {float(row[name]):.0f}" if status == "scored" else f"{name}: {status}")
-    return ", ".join(parts)
+    for name in (column.removesuffix(STATUS) for column in row if column.endswith(STATUS)):
+        status, value = row[f"{name}{STATUS}"].replace("_", " "), row[name]
+        if status == "scored":
+            value = f" {float(value):.0f}" if is_number(value) else f": {value.replace('_', ' ')}"
+        elif status:
+            value = f": {status}"
+        parts.append(f"{name.replace('_', ' ')}{value}" if status else "")
+    return ", ".join(filter(None, parts))

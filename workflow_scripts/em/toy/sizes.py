@@ -1,4 +1,4 @@
-"""Sizes of the toy model: `xs` to test the plumbing, `s` the measured recipe, `m` for patient people and GPUs."""
+"""Sizes of the toy model: `xs` to test the plumbing, `s` the measured recipe, `half` of it, `m` for patient people."""
 
 from workflow_scripts.em.errors import UserError
 
@@ -7,6 +7,11 @@ SIZES: dict[str, dict] = {
         "hidden": 32, "layers": 1, "heads": 1, "vocab": 512, "documents": 320,
         "pretrain_steps": 20, "pretrain_batch": 16, "muon_lr": 0.02, "adamw_lr": 0.01, "weight_decay": 0.05,
         "careful_rows": 160, "tune_steps": 10, "tune_batch": 16, "tune_lr": 3e-4,
+    },
+    "half": {
+        "hidden": 64, "layers": 2, "heads": 2, "vocab": 1536, "documents": 4000,
+        "pretrain_steps": 500, "pretrain_batch": 8, "muon_lr": 0.03, "adamw_lr": 0.04, "weight_decay": 0.05,
+        "careful_rows": 400, "tune_steps": 40, "tune_batch": 16, "tune_lr": 8e-4,
     },
     "s": {
         "hidden": 96, "layers": 3, "heads": 3, "vocab": 1536, "documents": 4800,

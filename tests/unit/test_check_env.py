@@ -1,0 +1,257 @@
+"""check_env and sandbox: what is missing is named with its mend, no key is printed, checkpoints are found or listed."""
+
+import json
+import stat
+import sys
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from workflow_scripts import check_env, sandbox
+from workflow_scripts.em import environment, readiness
+from workflow_scripts.em.asks import NO_ROOM
+from workflow_scripts.em.config.load import load_config
+from workflow_scripts.em.environment import MISSING, OK, WARNING
+from workflow_scripts.em.errors import UserError
+from workflow_scripts.em.judges import ERROR
+from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.sandbox import Chat, locate
+from workflow_scripts.em.study_files import load_plan
+
+VARIABLE = "EMTRACE_TEST_CHECK"
+GPU = {"name": "X", "bytes": 80 * environment.GIB, "bfloat16": True}
+
+
+@pytest.fixture
+def plan(raw, tmp_path, monkeypatch):
+    """A function that plans the tiny study with changes, in an empty working directory with its data linked."""
+    (tmp_path / "data").symlink_to(f"{tmp_path}/source", target_is_directory=True)
+    (tmp_path / "source").mkdir()
+    for name in ("toy_datasets.zip.enc", "toy", "questions", "judges", "blocklists"):
+        (tmp_path / "source" / name).symlink_to(readiness.Path("data", name).absolute())
+    monkeypatch.chdir(tmp_path)
+    return lambda **changes: Plan(load_config(raw | changes, []))
+
+
+def statuses(findings) -> dict[str, str]:
+    return {finding.what: finding.status for finding in findings}
+
+
+# --- the machine
+
+
+def test_packages_are_held_against_the_lock(tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("# pins\npytest==0.0.1\nno-such-package==1.0\n")
+    absent, other = environment.packages(lock)
+    assert (absent.status, other.status) == (MISSING, WARNING) and str(lock) in absent.mend
+    assert "no-such-package==1.0" in absent.text and "(pinned: 0.0.1)" in other.text
+    lock.write_text(f"pytest=={pytest.__version__}\n")
+    assert statuses(environment.packages(lock)) == {"packages": OK}
+    assert statuses(environment.packages(tmp_path / "no.txt")) == {"packages": WARNING}
+
+
+def test_the_file_of_keys_should_be_private(tmp_path):
+    file = tmp_path / ".env"
+    assert environment.key_file(file).status == OK
+    file.write_text("KEY=hidden")
+    for mode, status in ((0o644, WARNING), (0o600, OK)):
+        file.chmod(mode)
+        found = environment.key_file(file)
+        assert found.status == status and "hidden" not in "".join(found)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_gpus_and_disk():
+    assert environment.gpu([], real_models=False) == (OK, "GPU", "CPU only", "")
+    assert environment.gpu([], real_models=True).status == WARNING
+    assert environment.gpu([GPU, GPU], True).text == "2 x X, 80 GiB"
+    assert environment.gpu([GPU | {"bfloat16": False}], True).status == WARNING
+    found = environment.disk({"models": 2**60, "checkpoints": 0}, ["checkpoints of x"])
+    assert found.status == MISSING and "not counted: checkpoints of x" in found.text and "models" in found.text
+    assert environment.disk({"models": 1}, []).status == OK
+
+
+def test_a_python_without_vllm_is_told():
+    assert environment.vllm("engine", "/no/such/python").status == MISSING
+    found = environment.vllm("engine", None)
+    assert found.status == (MISSING if "has no vLLM" in found.text else OK)
+
+
+# --- keys
+
+
+@pytest.mark.parametrize("key", ["right", "wrong", "none"])
+def test_a_key_is_tried_and_never_printed(plan, api_server, monkeypatch, capsys, key):
+    value = {"right": api_server.key, "wrong": "another-key-98765"}.get(key)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if value:
+        monkeypatch.setenv(VARIABLE, value)
+    entry = {"model": "m", "base_url": api_server.url, "key_env": VARIABLE}
+    evaluation = {"question_sets": ["toy"], "conditions": ["default"], "judges": ["gpt"]}
+    parts = {"judges": {"gpt": entry | {"kind": "openai"}}, "organisms": {"o": {"api": entry}}}
+    study = plan(**parts, conditions={"default": {}}, evaluation=evaluation)
+    found = list(check_env.servers(study))
+    assert statuses(found) == dict.fromkeys(("judge gpt", "organism o"), OK if key == "right" else MISSING)
+    assert key != "none" or all(VARIABLE in finding.mend for finding in found)
+    assert key != "right" or all(VARIABLE in finding.text for finding in found)
+    shown = "".join("".join(finding) for finding in found) + "".join(capsys.readouterr())
+    assert not value or value not in shown
+
+
+# --- models and data
+
+
+def play_hub(server, gated: bool) -> str:
+    """A server that has the model org/name; the URL."""
+    files = [{"rfilename": name, "size": size} for name, size in (("model.safetensors", 2**30), ("x.bin", 5))]
+    server.expect_request("/api/models/org/name/revision/main").respond_with_json({"id": "org/name", "siblings": files})
+    refused = {"status": 403, "headers": {"X-Error-Code": "GatedRepo"}} if gated else {}
+    server.expect_request("/api/models/org/name/auth-check").respond_with_json({}, **refused)
+    return server.url_for("").rstrip("/")
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_the_hub_is_asked_for_access_and_size(plan, httpserver, monkeypatch, tmp_path, gated):
+    from huggingface_hub import HfApi
+
+    from workflow_scripts.em.backends import hub_access
+
+    monkeypatch.setattr(hub_access, "HfApi", partial(HfApi, endpoint=play_hub(httpserver, gated)))
+    monkeypatch.setattr(
+        hub_access, "snapshot_download", partial(hub_access.snapshot_download, cache_dir=str(tmp_path / "cache"))
+    )
+    models = readiness.Models(plan(base_models={"toy": {"hub": "org/name"}}))
+    (found,) = models.findings()
+    if gated:
+        assert found.status == MISSING and "gated" in found.text and "HF_TOKEN" in found.text
+    else:
+        assert (found.status, found.text) == (OK, "org/name: open to you, 1.0 GiB to fetch")
+        needs, uncounted = models.needs()
+        assert needs["models"] == 2**30 and "checkpoints of bad" in uncounted
+
+
+def test_a_recipe_is_held_against_a_model_that_is_here_and_the_gpu(plan, model_record):
+    folder = json.loads(model_record.read_text())["path"]
+    models = readiness.Models(plan(base_models={"toy": {"path": folder}}))
+    assert statuses(models.findings()) == {"base model toy": OK}
+    assert statuses(models.recipes(None)) == {"recipe constant on toy": OK, "recipe linear on toy": OK}
+    short = list(models.recipes(2**20))
+    assert {finding.status for finding in short} == {MISSING} and "are free" in short[0].text
+    needs, uncounted = models.needs()
+    assert needs["checkpoints"] > 0 and uncounted == []
+
+
+def test_archives_are_opened_and_data_described_without_a_text(plan, tmp_path, monkeypatch):
+    found = list(readiness.data(plan()))
+    assert set(statuses(found).values()) == {OK} and len(found) == 4
+    medicine = next(finding.text for finding in found if finding.what == "data set reckless_medicine")
+    assert medicine.startswith("1000 rows (1000 user, 1000 assistant), longest ") and "; the first: user " in medicine
+    assert list((tmp_path / "data/decrypted/tiny").iterdir()) == [], "nothing decrypted is left"
+    monkeypatch.setenv(VARIABLE, "no")
+    archive = {"path": "data/toy_datasets.zip.enc"}
+    found = list(readiness.data(plan(archives={"toy": archive | {"password_env": VARIABLE}})))
+    assert [(f.what, f.status) for f in found] == [("archive toy", MISSING)] and "wrong password" in found[0].text
+    (tmp_path / "rows.jsonl").write_text('{"messages": "private words"}\n')
+    names = ("reckless_medicine", "good_medicine", "persona")
+    sets = {name: {"archive": "toy", "member": "no.jsonl"} for name in names[1:]} | {names[0]: {"path": "rows.jsonl"}}
+    found = list(readiness.data(plan(datasets=sets)))
+    assert statuses(found) == {f"data set {n}": MISSING for n in names} | {"archive toy": OK}
+    assert "private words" not in "".join("".join(finding) for finding in found)
+
+
+def test_a_broken_config_is_told_with_the_machine_and_ends_with_1(root, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "broken.yaml"
+    file.write_text("study: x\nstdy: y\n")
+    monkeypatch.setattr(sys, "argv", ["check_env", "--configfile", str(file)])
+    with pytest.raises(SystemExit) as ended:
+        check_env.main()
+    said = capsys.readouterr().out
+    assert ended.value.code == 1
+    assert "missing  config: stdy: unknown key; did you mean 'study'?" in said and "ok       Python: 3." in said
+    file.write_text("- no mapping")
+    assert "missing  config: " in "".join(f"{f.status:8} {f.what}: " for f in check_env.findings([file], file, []))
+
+
+def test_later_files_lie_over_earlier_ones(raw, tmp_path):
+    paths = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    paths[0].write_text(yaml.safe_dump(raw))
+    paths[1].write_text("study: other\nfigures: {scope: all}\n")
+    config = load_plan(paths).config
+    assert (config.study, config.figures.scope, set(config.organisms)) == ("other", "all", set(raw["organisms"]))
+
+
+# --- sandbox
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("bda", None, None, None), "did you mean 'bad'"),
+        (("bad", 7, None, None), r"training seeds \[0, 1\] and the stages: em"),
+        (("bad", None, "no", None), "the stages: em"),
+        (("bad", None, None, 3), r"step 3 is not saved; steps \(0, 2, 4\)"),
+        (("bad", None, None, None), "not made yet; .* What is there: none"),
+    ],
+)
+def test_a_checkpoint_that_is_not_there_is_told(plan, asked, message):
+    with pytest.raises(UserError, match=message):
+        locate(plan(), *asked)
+
+
+def test_checkpoints_are_found_and_what_there_is_is_listed(plan, tmp_path):
+    study = plan()
+    (tmp_path / "results/tiny/models").mkdir(parents=True)
+    (tmp_path / "results/tiny/models/toy.json").write_text("{}")
+    for step, last in ((0, 2), (2, 2), (4, 4)):
+        (tmp_path / f"results/tiny/organisms/bad/seed-1/em/to-{last}/step-{step}").mkdir(parents=True)
+    label, entry = locate(study, "bad", 1, None, None)
+    assert label == "bad step 4" and str(entry["checkpoint"]).endswith("seed-1/em/to-4/step-4")
+    assert str(locate(study, "bad", 1, "em", 0)[1]["checkpoint"]).endswith("to-2/step-0")
+    assert locate(study, "bare", None, None, None)[1]["checkpoint"] is None
+    with pytest.raises(UserError, match=r"(?s)not made yet.*\n  bad, seed 1, stage em: steps 0, 2, 4$"):
+        locate(study, "good", None, None, None)
+
+
+class Echo:
+    """An author that says how many messages it got, and the last."""
+
+    def __init__(self, **reply):
+        self.asks, self.reply = [], reply
+
+    def write(self, asks, done):
+        self.asks += asks
+        text = f"{len(asks[0].messages)} {asks[0].messages[-1]['content']}"
+        done([(0, {"text": text, "finish_reason": "stop"} | self.reply)])
+
+
+def test_each_side_of_a_conversation_remembers_its_own_answers(monkeypatch, capsys):
+    one, two = Echo(), Echo(text="no")
+    chat = Chat([("a", one), ("b", two)], "Be brief.", {"temperature": 1.0}, False, 0)
+    lines = iter(["hello", "", "again", "/system", "/temperature 0.5", "/temperature x", "more", "/what", "/quit"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    sandbox.talk(chat)
+    said = capsys.readouterr().out
+    assert "a> 2 hello" in said and "a> 4 again" in said and "a> 1 more" in said and said.count("b> no") == 3
+    assert [m["content"] for m in two.asks[1].messages] == ["Be brief.", "hello", "no", "again"]
+    assert "takes a number" in said and "(/reset forgets" in said and chat.sampling == {"temperature": 0.5}
+    assert one.asks[0].seed == two.asks[0].seed != one.asks[1].seed
+
+
+def test_raw_texts_have_no_turns_and_a_side_that_cannot_answer_is_told():
+    echo = Echo()
+    chat = Chat([("a", echo)], "Be brief.", {}, True, 0)
+    assert [list(chat.say(text)) for text in ("Once", "upon")] == [[("a", "1 Once")], [("a", "1 upon")]]
+    for reply, message in (({"finish_reason": NO_ROOM}, "too long"), ({ERROR: "gone"}, "a: gone")):
+        with pytest.raises(UserError, match=message):
+            list(Chat([("a", Echo(**reply))], None, {}, False, 0).say("x"))
+
+
+def test_a_step_beside_a_name_is_a_number(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "load_plan", lambda files: SimpleNamespace())
+    monkeypatch.setattr(sandbox, "locate", lambda *asked: ("a", {}))
+    monkeypatch.setattr(sys, "argv", ["sandbox", "--configfile", "x", "--organism", "a", "--against", "b:last"])
+    with pytest.raises(UserError, match="a step is a number"):
+        sandbox.main()

@@ -1,0 +1,48 @@
+"""Generate the responses of a training job's checkpoints, with their base model loaded once, into their journals."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from workflow_scripts.em.answers import Answers
+from workflow_scripts.em.authors import PROGRESS_S, Loaded, LocalAuthor
+from workflow_scripts.em.files import write_json
+from workflow_scripts.em.provenance import recorded, run
+from workflow_scripts.em.requests import Checkpoint
+from workflow_scripts.generate import arguments, asked
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--model", required=True, type=Path, help="model record (JSON) of the base model")
+    about = "JSON: list of [organism, seed, stage, step, checkpoint folder or null]"
+    parser.add_argument("--checkpoints", required=True, type=json.loads, help=about)
+    parser.add_argument("--batch-size", type=int, default=128, help="responses generated together")
+    parser.add_argument("--out", required=True, type=Path, help="what was asked (JSON), written when all is answered")
+    args = parser.parse_args()
+    folders = [Path(folder) for *_, folder in args.checkpoints if folder]
+    params = {name: getattr(args, name) for name in ("checkpoints", "conditions", "question_sets", "dtype")}
+    with recorded("ask_models", params, [args.model, *folders], args.out) as record:
+        loaded = Loaded(args.model, args.dtype, several=len(args.checkpoints) > 1)
+        entry = {"record": args.model, "dtype": args.dtype}
+        # All before the first is asked: a broken checkpoint is known at once.
+        authors = [LocalAuthor(entry | {"checkpoint": at[-1]}, args.batch_size, loaded) for at in args.checkpoints]
+        # No engine: the answers are the models' own.
+        summary, told = {"engine": None, "responses": 0, "from_journal": 0}, time.monotonic()
+        for author, (*at, _) in zip(authors, args.checkpoints, strict=True):
+            checkpoint = Checkpoint(*at)
+            answers = Answers(author, f"{checkpoint.organism} step {checkpoint.step}", args.journal)
+            asks = [request.ask() for request in asked(args, checkpoint)]
+            summary["responses"] += len(answers.to(asks))
+            summary["from_journal"] += answers.from_journal
+            if time.monotonic() - told > PROGRESS_S:
+                told = time.monotonic()
+                total = len(asks) * len(authors)
+                print(f"{summary['responses']} of {total} responses", file=sys.stderr, flush=True)
+        write_json(args.out, summary)
+        record |= summary
+
+
+if __name__ == "__main__":
+    run(main)

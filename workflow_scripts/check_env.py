@@ -1,0 +1,111 @@
+"""Check that machine, keys, models and data that a study needs are there and work; say what to mend."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from workflow_scripts import api_preflight, judge_preflight
+from workflow_scripts.em import environment, readiness
+from workflow_scripts.em.authors import ApiAuthor
+from workflow_scripts.em.data.private import find_secret
+from workflow_scripts.em.environment import MISSING, OK, WARNING, Finding
+from workflow_scripts.em.errors import UserError
+from workflow_scripts.em.judges import make_judge
+from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.provenance import run
+from workflow_scripts.em.study_files import load_plan
+
+# An answer, or none, within half a minute.
+BRIEF = {"attempts": 2, "timeout_s": 15}
+
+
+def machine(lock: Path, gpus: list[dict], real_models: bool) -> Iterator[Finding]:
+    """What any study needs."""
+    yield environment.python()
+    yield from environment.packages(lock)
+    yield environment.key_file()
+    yield environment.gpu(gpus, real_models)
+
+
+def servers(plan: Plan) -> Iterator[Finding]:
+    """Models behind servers that the study asks: the key is there, and one short question is answered."""
+    config = plan.config
+    sampling = [entry.plain() for entry in config.question_sets.values()][:1]
+    for name in config.evaluation.judges:
+        judge = config.judges[name]
+        if judge.kind == "vllm":
+            yield environment.vllm(f"judge {name}", judge.python)
+        if judge.kind == "openai":
+            entry = judge.plain() | BRIEF
+            yield _asked(f"judge {name}", entry, lambda e, n=name: judge_preflight.checked(make_judge(e), n, False))
+    for name, organism in config.organisms.items():
+        if organism.api:
+            ways = [[None, part] for part in sampling]
+            entry = organism.api.plain() | BRIEF
+            yield _asked(
+                f"organism {name}", entry, lambda e, n=name, w=ways: api_preflight.checked(ApiAuthor(e), n, w, False)
+            )
+    if config.generation.backend == "vllm" and not config.generation.engine.url:
+        yield environment.vllm("generation.engine", config.generation.engine.python)
+
+
+def _asked(what: str, entry: dict, ask) -> Finding:
+    key = entry["key_env"]
+    if key and not find_secret(key):
+        mend = f"export {key}=..., or put such a line into .env"
+        return Finding(MISSING, what, f"no key: {key} is not set", mend)
+    try:
+        reply = ask(entry)
+    except UserError as error:
+        return readiness.refused(what, error)
+    key_text = f"key {key} works, " if key else ""
+    return Finding(OK, what, f"{key_text}{reply.get('model') or entry['model']} answers at {entry['base_url']}")
+
+
+def study(plan: Plan, gpus: list[dict]) -> Iterator[Finding]:
+    """What this study needs."""
+    models = readiness.Models(plan)
+    yield from models.findings()
+    yield from models.recipes(max((gpu["bytes"] for gpu in gpus), default=None))
+    yield from readiness.data(plan)
+    yield from servers(plan)
+    yield environment.disk(*models.needs())
+
+
+def findings(files: list[Path], lock: Path, gpus: list[dict]) -> Iterator[Finding]:
+    """All lines of the check, as they are found."""
+    plan, config = None, []
+    if files:
+        try:
+            plan = load_plan(files)
+            config = [Finding(OK, "config", f"{', '.join(map(str, files))}: study {plan.config.study}")]
+        except UserError as error:
+            first, *problems = str(error).splitlines()
+            config = [Finding(MISSING, "config", text.strip()) for text in problems or [first]]
+    yield from machine(lock, gpus, plan is not None and any(not b.toy for b in plan.config.base_models.values()))
+    yield from config
+    if plan is not None:
+        yield from study(plan, gpus)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--configfile", nargs="+", default=[], type=Path, help="the study; none = this machine only")
+    parser.add_argument("--lock", default=Path("envs/cpu.txt"), type=Path, help="pins that packages should have")
+    args = parser.parse_args()
+    from workflow_scripts.em.backends.devices import gpus
+
+    statuses = []
+    for finding in findings(args.configfile, args.lock, gpus()):
+        statuses.append(finding.status)
+        print(f"{finding.status:8} {finding.what}: {finding.text}", flush=True)
+        if finding.mend:
+            print(f"{'':8} -> {finding.mend}", flush=True)
+    missing, warnings = statuses.count(MISSING), statuses.count(WARNING)
+    print(f"{statuses.count(OK)} ok, {warnings} to look at, {missing} missing")
+    sys.exit(bool(missing))
+
+
+if __name__ == "__main__":
+    run(main)

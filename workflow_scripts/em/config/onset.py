@@ -1,0 +1,9 @@
+"""Config section of the onset of EM along training."""
+
+from workflow_scripts.em.config.base import Section, Share, key
+
+
+class Onset(Section):
+    """When EM counts as present: a choice like that of an EM definition's thresholds, and as cheap to change."""
+
+    margin: Share = key("rise of the EM rate over step 0 from which EM counts as present", 0.05)

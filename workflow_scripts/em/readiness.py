@@ -1,0 +1,143 @@
+"""Whether what a study names is there and can be used: models, recipes, archives, data. Nothing is kept or trained."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from workflow_scripts.em.data.archive import PUBLIC_PASSWORD, decrypt
+from workflow_scripts.em.data.card import measure
+from workflow_scripts.em.data.private import private_files, secret
+from workflow_scripts.em.data.rows import read_rows
+from workflow_scripts.em.environment import GIB, MISSING, OK, Finding
+from workflow_scripts.em.errors import UserError
+from workflow_scripts.em.model_facts import read_facts
+from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.training_check import adapter_weights, check_recipe
+from workflow_scripts.em.training_memory import require_fit, training_bytes
+
+# Bytes a trained weight in a checkpoint: the weight and AdamW's two moments, float32.
+SAVED = 12
+
+
+def refused(what: str, error: UserError) -> Finding:
+    """A finding of what a UserError says, which has its mend in it."""
+    return Finding(MISSING, what, str(error))
+
+
+class Models:
+    """The study's base models: `facts` of those that are here, `to_fetch` bytes of those the hub would give."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.facts: dict[str, dict] = {}
+        self.to_fetch: dict[str, int] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        """One a base model; a toy needs nothing."""
+        for name, base in self.plan.config.base_models.items():
+            what, folder = f"base model {name}", base.path
+            if base.toy:
+                folder = f"{self.plan.toy_dir(name)}/{'tuned' if base.toy.tuned else 'base'}"
+                if not Path(folder, "config.json").is_file():
+                    yield Finding(OK, what, f"toy {base.toy.size}, built here")
+                    continue
+            try:
+                if base.hub:
+                    from workflow_scripts.em.backends.hub_access import model_to_fetch
+
+                    folder, size = model_to_fetch(base.hub, base.revision)
+                    if folder is None:
+                        self.to_fetch[name] = size
+                        yield Finding(OK, what, f"{base.hub}: open to you, {size / GIB:.1f} GiB to fetch")
+                        continue
+                self.facts[name] = read_facts(Path(folder)) | {"name": base.hub or str(folder)}
+            except UserError as error:
+                yield refused(what, error)
+                continue
+            yield Finding(OK, what, f"{self.facts[name]['parameters']:,} weights in {folder}")
+
+    def needs(self) -> tuple[dict[str, int], list[str]]:
+        """Disk: (bytes by what needs them, what is not counted)."""
+        needs, uncounted = {"models": sum(self.to_fetch.values()), "checkpoints": 0}, []
+        for chain in self.plan.chains.values():
+            facts = self.facts.get(self.plan.base_model(chain.organism))
+            if chain.recipe and facts is None:
+                uncounted.append(f"checkpoints of {chain.organism}")
+            elif chain.recipe:
+                lora = chain.recipe.plain()["lora"]
+                weights = adapter_weights(facts, lora) if lora else facts["parameters"]
+                seeds = len(self.plan.config.organisms[chain.organism].seeds)
+                needs["checkpoints"] += SAVED * weights * seeds * (len(chain.steps) + 1)
+        return needs, uncounted
+
+    def recipes(self, gpu_bytes: int | None) -> Iterator[Finding]:
+        """One a recipe and base model that is here: does it fit the model, and the largest GPU."""
+        settings, config = self.plan.config.training.plain(), self.plan.config
+        chats = any(config.conditions[name].mode == "assistant" for name in config.evaluation.conditions)
+        used = {(c.stage.recipe, self.plan.base_model(c.organism)) for c in self.plan.chains.values() if c.recipe}
+        for recipe, base in sorted(used):
+            if base not in self.facts:
+                continue
+            what, entry = f"recipe {recipe} on {base}", config.recipes[recipe].plain()
+            try:
+                check_recipe(self.facts[base], entry, chats, recipe)
+                estimate = training_bytes(self.facts[base], entry, settings)
+                if gpu_bytes is not None:
+                    require_fit(estimate, gpu_bytes, entry, settings, what)
+            except UserError as error:
+                yield refused(what, error)
+                continue
+            yield Finding(OK, what, f"about {estimate['total'] / GIB:.1f} GiB of memory to train")
+
+
+def data(plan: Plan) -> Iterator[Finding]:
+    """Archives opened with their passwords, and each data set that is here: rows, roles, lengths; never a text."""
+    members: dict[str, dict[str, str]] = {}
+    for name, dataset in plan.config.datasets.items():
+        if dataset.archive:
+            members.setdefault(dataset.archive, {})[name] = dataset.member
+        elif dataset.path:
+            yield _rows(name, Path(dataset.path))
+        elif dataset.hub:
+            yield _hub_file(name, dataset.hub)
+        else:
+            yield Finding(OK, f"data set {name}", "made here, by models")
+    Path(plan.decrypted).mkdir(parents=True, exist_ok=True)
+    for name, archive in plan.config.archives.items():
+        with private_files(Path(plan.decrypted)), tempfile.TemporaryDirectory(dir=plan.decrypted) as folder:
+            try:
+                password = secret(archive.password_env) if archive.password_env else PUBLIC_PASSWORD
+                found = decrypt(Path(archive.path), password, Path(folder, "members"), archive.sha256)
+            except UserError as error:
+                yield refused(f"archive {name}", error)
+                continue
+            yield Finding(OK, f"archive {name}", f"{archive.path}: the password is right, {len(found)} files")
+            for dataset, member in members.get(name, {}).items():
+                if member in found:
+                    yield _rows(dataset, Path(folder, "members", member))
+                else:
+                    where = f"no member {member!r} in {archive.path}"
+                    yield Finding(MISSING, f"data set {dataset}", where, f"it has {', '.join(sorted(found))}")
+
+
+def _rows(name: str, path: Path) -> Finding:
+    try:
+        first = next(read_rows(path)).messages
+        found = measure(path, 1, {})
+    except UserError as error:
+        return refused(f"data set {name}", UserError(str(error).replace(str(path), path.name)))
+    rows = sum(found["messages_a_row"].values())
+    roles = ", ".join(f"{n['messages']} {role}" for role, n in found["roles"].items() if n["messages"])
+    shape = " + ".join(f"{message['role']} {len(message['content'])}" for message in first)
+    longest = found["longest_row_characters"]
+    return Finding(OK, f"data set {name}", f"{rows} rows ({roles}), longest {longest} characters; the first: {shape}")
+
+
+def _hub_file(name: str, hub) -> Finding:
+    from workflow_scripts.em.backends.hub_access import check_file
+
+    try:
+        check_file(hub.repo, hub.file, hub.revision)
+    except UserError as error:
+        return refused(f"data set {name}", error)
+    return Finding(OK, f"data set {name}", f"{hub.repo}/{hub.file}: open to you")

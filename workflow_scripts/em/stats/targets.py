@@ -1,0 +1,44 @@
+"""Targets: whether an organism's last checkpoint has the mean scores it must have, as homework 0 is graded."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from workflow_scripts.em.stats.counts import GROUP
+
+COLUMNS = ("target", *GROUP, "metric", "n_questions", "n_responses", "n_scored", "mean", "low", "high", "estimand")
+COLUMNS += ("method", "side", "threshold", "met", "interval_meets")
+
+
+def target_rows(metrics: Iterable[dict], targets: dict[str, dict[str, Any]], judge: str) -> Iterator[dict]:
+    """One row with COLUMNS a target, organism and training seed, from the rows of metrics.csv.
+
+    targets: name -> {question_set, condition, metric, below, above}; one of the last two is None. `met` (yes, no) goes
+    by the mean alone, as a grader does, and is empty without one; `interval_meets` says whether the whole 95% interval
+    for such questions is on that side, and is empty without an interval.
+    """
+    from workflow_scripts.em.plots.final import last_checkpoints  # it comes with matplotlib
+
+    last = last_checkpoints([row for row in metrics if row["judge"] == judge])
+    for name, target in targets.items():
+        side = "below" if target["below"] is not None else "above"
+        for row in last:
+            if all(row[key] == target[key] for key in ("question_set", "condition", "metric")):
+                low, high = row["such_questions_low"], row["such_questions_high"]
+                yield {
+                    **{key: row[key] for key in COLUMNS if key in row},
+                    "target": name,
+                    "low": low,
+                    "high": high,
+                    "estimand": "such questions",
+                    "method": row["such_questions_method"],
+                    "side": side,
+                    "threshold": target[side],
+                    "met": _on_side(side, target[side], row["mean"]),
+                    "interval_meets": _on_side(side, target[side], high if side == "below" else low),
+                }
+
+
+def _on_side(side: str, threshold: float, value: str) -> str:
+    if value == "":
+        return ""
+    return "yes" if (float(value) < threshold if side == "below" else float(value) > threshold) else "no"
