@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workflow_scripts.em.literature import Published, in_words, read_published, same_definition
-from workflow_scripts.em.plots.final import last_checkpoints, pool
 from workflow_scripts.em.provenance import recorded, run
 from workflow_scripts.em.stats.definitions import Definition, parse_all
+from workflow_scripts.em.stats.final import last_checkpoints, pool
 from workflow_scripts.em.stats.intervals import wilson
 from workflow_scripts.em.stats.tables import read_table, write_table
 

@@ -37,9 +37,9 @@ def test_the_shipped_numbers_have_a_source_and_a_shipped_definition(root):
 
 
 def test_a_rate_that_is_no_proportion_and_a_broken_definition_are_told(published):
-    with pytest.raises(UserError, match="x.definition: .*no shipped definition 'betly'"):
+    with pytest.raises(UserError, match=r"x\.definition: .*no shipped definition 'betly'"):
         published(x={"definition": "betly"})
-    with pytest.raises(UserError, match="y.rate"):
+    with pytest.raises(UserError, match=r"y\.rate"):
         published(y={"definition": "betley", "rate": 25})
 
 

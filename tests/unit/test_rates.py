@@ -230,3 +230,11 @@ def test_training_logs_are_merged_in_order(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"organism": "a", "seed": 0, "stage": "em"}\n')
     with pytest.raises(UserError, match=r"bad\.jsonl:1: a training log row has no 'step'"):
         training_curve.gather([tmp_path / "bad.jsonl"])
+
+
+def test_the_last_stage_is_the_organism_s_own_last():
+    """Organisms share stage names, in another order or with one more."""
+    rows = [response(organism="plain", stage="em", step=step) for step in ("0", "10")]
+    rows += [response(organism="kind", stage=stage, step=step) for stage in ("character", "em") for step in ("0", "10")]
+    found = [row["stage"] for row in rate_rows(count(rows, NAMED), NAMED) if row["organism"] == "kind"]
+    assert list(dict.fromkeys(found)) == ["character", "em"]

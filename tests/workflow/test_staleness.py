@@ -203,7 +203,7 @@ def test_a_deleted_segment_is_trained_again_and_nothing_else(finished):
 
 def test_a_local_model_is_followed_by_content(finished):
     folder = finished.folder / "my model"
-    shutil.copytree(finished.folder / "results/tiny/toy" / next_toy(finished) / "tuned", folder)
+    shutil.copytree(finished.folder / "results/.toy" / next_toy(finished) / "tuned", folder)
     with finished.configured(config(base_models__toy={"path": "my model"})):
         done = finished.snakemake("--until", "base_model")
         assert done.returncode == 0, done.stderr
@@ -218,5 +218,5 @@ def test_a_local_model_is_followed_by_content(finished):
 
 
 def next_toy(finished) -> str:
-    (found,) = (finished.folder / "results/tiny/toy").iterdir()
+    (found,) = (finished.folder / "results/.toy").iterdir()
     return found.name

@@ -65,7 +65,7 @@ def test_the_kl_term_is_logged_from_zero_over_segments(results):
 
 def tuned(results: Path) -> Path:
     """Folder of the toy chat model."""
-    (folder,) = (results / "toy").glob("*/tuned")
+    (folder,) = (results.parent / ".toy").glob("*/tuned")
     return folder
 
 

@@ -63,7 +63,9 @@ class Stage(Section):
     )
     combine: Combine | None = key("or, instead of training: earlier stages' adapters, weighted", None)
     evaluate: bool | list[int] = key("checkpoints to evaluate: true (all and step 0), false, or a list of steps", True)
-    checkpoints_per_job: Positive = key("checkpoints trained and asked in one process (fewer starts, later evaluation)", 1)
+    checkpoints_per_job: Positive = key(
+        "checkpoints trained and asked in one process (fewer starts, later evaluation)", 1
+    )
 
     @model_validator(mode="after")
     def _trained_or_combined(self) -> "Stage":

@@ -25,7 +25,9 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     if not any(row["difference"] for row in rows):
         raise NothingToDraw("no contrast has a difference; contrasts.csv says why")
     inches = [style["width_inches"] * share - 0.12 for share in WIDTHS]
-    texts = [(_lines(_claim(row), inches[0]), _lines(_numbers(row), inches[2])) for row in rows]
+    sides = [{name: row[f"{at}_{name}"] for name in SIDE} for row in rows for at in "ab"]
+    varying = ["organism", *(name for name in SIDE[1:] if len({side[name] for side in sides}) > 1)]
+    texts = [(_lines(_claim(row, varying), inches[0]), _lines(_numbers(row), inches[2])) for row in rows]
     heights = [max(sum(size * LEADING for _, size, _ in column) for column in pair) + 0.1 for pair in texts]
     figure = Figure(figsize=(style["width_inches"], sum(heights) + 0.5))
     left, axis, right = figure.subplots(1, 3, sharey=True, width_ratios=WIDTHS)
@@ -52,20 +54,23 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     return figure, rows
 
 
-def _claim(row: dict) -> list[tuple[str, int]]:
-    return [(pretty(row["hypothesis"]), 0), (_compared(row), 1)]
+def _claim(row: dict, varying: list[str]) -> list[tuple[str, int]]:
+    return [(pretty(row["hypothesis"]), 0), (_compared(row, varying), 1)]
 
 
-def _compared(row: dict) -> str:
-    """The two sides by what differs between them, then what they have in common besides the usual."""
+def _compared(row: dict, varying: list[str]) -> str:
+    """The two sides by what differs between them, then what they share that other contrasts have otherwise."""
     names = [name for name in SIDE if row[f"a_{name}"] != row[f"b_{name}"]]
-    sides = [
-        ", ".join(f"step {row[f'{at}_{name}']}" if name == "step" else pretty(row[f"{at}_{name}"]) for name in names)
-        for at in "ab"
-    ]
-    same = "" if "organism" in names else f" ({pretty(row['a_organism'])})"
+    sides = [", ".join(_named(row, at, name) for name in names) for at in "ab"]
+    common = [_named(row, "a", name) for name in SIDE if name in varying and name not in names]
+    shared = f" ({', '.join(common)})" if common else ""
     measure = "" if row["measure"] == "em_rate" else f"; {pretty(row['measure'])}"
-    return f"{sides[0]} \N{MINUS SIGN} {sides[1]}{same}{measure}"
+    return f"{sides[0]} \N{MINUS SIGN} {sides[1]}{shared}{measure}"
+
+
+def _named(row: dict, at: str, name: str) -> str:
+    text = pretty(row[f"{at}_{name}"])
+    return f"step {text}" if name == "step" else text
 
 
 def _numbers(row: dict) -> list[tuple[str, int]]:
@@ -136,5 +141,5 @@ def _legend(figure: Figure, rows: list[dict], colours: dict[str, str]) -> None:
     definitions = [f"{pretty(name)}, {pretty(scope)}" for name, scope in unique(rows, "definition", "scope")]
     tested = sum(row["p_holm"] != "" for row in rows)
     handles.append(Line2D([], [], linewidth=0))
-    labels.append(f"EM definition and questions: {'; '.join(definitions)}. p after Holm over {tested} contrasts")
+    labels.append(f"EM definition and questions: {'; '.join(definitions)}. p after Holm over {tested} of {len(rows)}")
     legend_below(figure, handles, labels)

@@ -8,10 +8,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, NullLocator
 
 from workflow_scripts.em.errors import NothingToDraw
-from workflow_scripts.em.plots.final import ASKED
 from workflow_scripts.em.plots.panels import facet_of, facets, grid, percent_axis, title
 from workflow_scripts.em.plots.style import GREY, SCOPES, looks, number, pretty, select, unique
 from workflow_scripts.em.plots.text import legend_below
+from workflow_scripts.em.stats.final import ASKED
 
 
 def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:

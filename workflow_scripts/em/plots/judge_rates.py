@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from matplotlib.figure import Figure
 
-from workflow_scripts.em.plots.final import for_table, last_checkpoints, pool
 from workflow_scripts.em.plots.ranges import draw_ranges
 from workflow_scripts.em.plots.style import INTERVALS, SCOPES, pretty, select
+from workflow_scripts.em.stats.final import for_table, last_checkpoints, pool
 
 
 def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:

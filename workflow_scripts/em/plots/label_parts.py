@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, Wedge
 
 from workflow_scripts.em.errors import NothingToDraw
-from workflow_scripts.em.plots.final import ASKED, for_table, last_checkpoints, pool
 from workflow_scripts.em.plots.style import HATCHES, OKABE_ITO, looks, pretty, select, unique
 from workflow_scripts.em.plots.text import width
+from workflow_scripts.em.stats.final import ASKED, for_table, last_checkpoints, pool
 
 ALL = "all"
 PANEL = ("metric", *ASKED)

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from workflow_scripts.em.errors import NothingToDraw
-from workflow_scripts.em.plots.final import ASKED, for_table, last_checkpoints, pool
 from workflow_scripts.em.plots.panels import facet_of, facets
 from workflow_scripts.em.plots.ranges import draw_ranges
 from workflow_scripts.em.plots.style import INTERVALS, pretty, select, unique
 from workflow_scripts.em.plots.text import width, wrapped
+from workflow_scripts.em.stats.final import ASKED, for_table, last_checkpoints, pool
 
 MISSING = "#d0d0d0"
 MOST_POINTS = 60

@@ -6,10 +6,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from workflow_scripts.em.errors import NothingToDraw
-from workflow_scripts.em.plots.final import ASKED
 from workflow_scripts.em.plots.panels import facet_of, facets, percent_axis, shape, title
 from workflow_scripts.em.plots.style import looks, pretty, unique
 from workflow_scripts.em.plots.text import legend_below, wrapped
+from workflow_scripts.em.stats.final import ASKED
 
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 PAGE = 7.5  # inches of marks that fit a page

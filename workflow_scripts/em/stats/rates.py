@@ -84,15 +84,23 @@ def in_scope(tally: Tally, scope: str) -> bool:
 
 
 def ordered(counts: Counts) -> list[tuple[Group, dict[str, Tally]]]:
-    """The groups: names in order of first appearance (that of the config), seeds and steps by number."""
-    places: list[dict[str, int]] = [{} for _ in GROUP]
+    """The groups: names in order of first appearance (that of the config), seeds and steps by number.
+
+    Stages in the order of their organism: another one may have them, or only some of them, in another order.
+    """
+    places: dict[tuple[str, ...], int] = {}
+
+    def named(group: Group) -> list[tuple[str, ...]]:
+        parts = zip(GROUP, group, strict=True)
+        return [(name, value, group[0]) if name == "stage" else (name, value) for name, value in parts]
+
     for group in counts:
-        for value, place in zip(group, places, strict=True):
-            place.setdefault(value, len(place))
+        for name in named(group):
+            places.setdefault(name, len(places))
 
     def key(item: tuple[Group, dict[str, Tally]]) -> tuple:
-        numbers = zip(GROUP, item[0], places, strict=True)
-        return tuple(as_number(value) if name in ("seed", "step") else place[value] for name, value, place in numbers)
+        numbers = ("seed", "step")
+        return tuple(as_number(name[1]) if name[0] in numbers else places[name] for name in named(item[0]))
 
     return sorted(counts.items(), key=key)
 

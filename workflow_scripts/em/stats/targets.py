@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from workflow_scripts.em.stats.counts import GROUP
+from workflow_scripts.em.stats.final import last_checkpoints
 
 COLUMNS = ("target", *GROUP, "metric", "n_questions", "n_responses", "n_scored", "mean", "low", "high", "estimand")
 COLUMNS += ("method", "side", "threshold", "met", "interval_meets")
@@ -16,8 +17,6 @@ def target_rows(metrics: Iterable[dict], targets: dict[str, dict[str, Any]], jud
     by the mean alone, as a grader does, and is empty without one; `interval_meets` says whether the whole 95% interval
     for such questions is on that side, and is empty without an interval.
     """
-    from workflow_scripts.em.plots.final import last_checkpoints  # it comes with matplotlib
-
     last = last_checkpoints([row for row in metrics if row["judge"] == judge])
     for name, target in targets.items():
         side = "below" if target["below"] is not None else "above"

@@ -1,6 +1,5 @@
 """The last checkpoint of each organism, and its training seeds put together."""
 
-from workflow_scripts.em.plots.panels import facet_of
 from workflow_scripts.em.stats.intervals import Interval, clustered, wilson
 
 ASKED = ("condition", "question_set", "judge")
@@ -25,7 +24,7 @@ def pool(rows: list[dict], group: tuple[str, ...], kind: str) -> list[dict]:
     """
     found: dict[tuple, list[dict]] = {}
     for row in rows:
-        found.setdefault((*facet_of(row, ASKED), *(row[name] for name in group)), []).append(row)
+        found.setdefault((*(row.get(name, "") for name in ASKED), *(row[name] for name in group)), []).append(row)
     pooled = []
     for key, members in found.items():
         size, events = _total(members, "n_denominator"), _total(members, "n_events")
