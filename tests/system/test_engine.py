@@ -220,7 +220,7 @@ def test_a_server_of_the_user_s(copy):
         refused = workflow(copy, ASKED)
         said = refused.stderr.read()
         assert refused.wait() == 1 and "Traceback" not in said
-        assert "trains all weights; take out `url`" in said and "merged in; take out `url`" in said
+        assert "trains all weights; take out `url`" in said and "merged into it; take out `url`" in said
         write_study(copy, url=f"{url}/v1", adapters=2, samples=3, only=("bad", "good", "character", "bare"))
         run(copy, ASKED)
         found = read_json(copy.folder / ASKED)

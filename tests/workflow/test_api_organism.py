@@ -23,6 +23,7 @@ QUESTIONS = """
 """
 ASKED = 3 * 2 * 4 * 5  # seeds of both, conditions, paraphrases, samples
 FIGURES = ("em_trajectories", "coherence_trajectories", "em_definitions", "domain_comparison", "question_rates")
+FIGURES += ("threshold_surface",)
 
 
 def config(url: str) -> dict:
