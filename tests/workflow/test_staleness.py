@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-# The figures are those of rates (3), of questions' rates (2), onset, mode_divergence, threshold_surface, and of training.
+# Figures: of rates 3, of questions' rates 2, onset, mode_divergence, threshold_surface, and one of training.
 OF_RATES = {"rates": 1, "findings": 1, "checkpoint_table": 1, "latex": 1, "onset": 1, "figure": 7}
 RATES = OF_RATES | {"threshold_surface": 1, "figure": 8}
 SUMMED = {"examples": 1, "metrics": 1} | RATES
