@@ -12,7 +12,7 @@ from workflow_scripts.em.plots.panels import facet_of, facets, grid, percent_axi
 from workflow_scripts.em.plots.style import GREY, looks, number, pretty, unique
 from workflow_scripts.em.plots.text import legend_below
 
-SHARED = 6  # more organisms than this on one axes are no longer told apart
+SHARED = 6  # more runs than this on one axes, or their bands, are no longer told apart
 
 
 def draw_lines(rows: list[dict], style: dict, label: str, band: str) -> tuple[Figure, list[dict]]:
@@ -26,7 +26,9 @@ def draw_lines(rows: list[dict], style: dict, label: str, band: str) -> tuple[Fi
         raise NothingToDraw("no rate is defined in the rows selected; check definition, scope and judge")
     given, (rows, style) = rows, grouped(rows, style)
     organisms = [name for (name,) in unique(rows, "organism")]
-    look, panels, many = looks(organisms, style), facets(rows), len(organisms) > SHARED
+    look, panels = looks(organisms, style), facets(rows)
+    runs = [unique([row for row in rows if facet_of(row) == facet], "organism", "seed") for facet in panels]
+    many = len(organisms) > 1 and max(map(len, runs)) > SHARED
     cells = [(facet, name) for facet in panels for name in organisms] if many else [(facet, None) for facet in panels]
     cells = [item for item in cells if item[1] is None or any(_in_panel(row, *item) for row in rows)]
     width = style["width_inches"]
