@@ -12,7 +12,7 @@ sys.path.insert(0, str(workflow.basedir))
 from workflow_scripts.em.codedigest import code_digest
 from workflow_scripts.em.config.load import load_config
 from workflow_scripts.em.errors import UserError
-from workflow_scripts.em.files import digest, dumps, sha256_file
+from workflow_scripts.em.files import digest, dumps, in_order, sha256_file
 from workflow_scripts.em.plan import Plan
 
 # A study file replaces the default study; it is not merged into it.

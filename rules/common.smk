@@ -113,7 +113,7 @@ def model_source(w):
 # --- judging
 
 ASKED = {name: CONFIG.question_sets[name] for name in CONFIG.evaluation.question_sets}
-CONDITIONS = dumps({name: CONFIG.conditions[name].plain() for name in CONFIG.evaluation.conditions})
+CONDITIONS = in_order({name: CONFIG.conditions[name].plain() for name in CONFIG.evaluation.conditions})
 # GPUs are a counted resource (profiles/): jobs that hold one take turns, so that a generator and a judge never share one.
 ON_GPU = int(gpu_visible())
 

@@ -1,6 +1,8 @@
 # Homework 0, and what a reader wants first: a table of all checkpoints, targets met or not, generations to hand in; and
 # on request whether all that the study needs is there.
 
+from workflow_scripts.em.config.targets import condition_of
+
 # The definition by which an answer is coherent: that of the figures, or the first that says.
 GATED = next(
     (
@@ -31,6 +33,9 @@ rule checkpoint_table:
         " --coherence {params.coherence} --scope {params.scope} --out {output:q} > {log:q} 2>&1"
 
 
+HOW = {name: condition.plain() for name, condition in CONFIG.conditions.items()}
+
+
 rule targets:
     input:
         rules.metrics.output,
@@ -44,14 +49,14 @@ rule targets:
         # Pairs, for JSON's keys are sorted: the table has the config's order.
         targets=dumps(
             [
-                [name, target.plain() | {"condition": target.condition or CONFIG.evaluation.conditions[0]}]
+                [name, target.plain() | {"condition": condition_of(target, CONFIG.evaluation.conditions, HOW)}]
                 for name, target in CONFIG.targets.items()
             ]
         ),
-        judge=JUDGES[:1],
+        judge=lambda w: f"--judge {JUDGES[0]}" if JUDGES else "",
         code=code_digest("workflow_scripts.targets"),
     shell:
-        "python -m workflow_scripts.targets --metrics {input:q} --targets {params.targets:q} --judge {params.judge}"
+        "python -m workflow_scripts.targets --metrics {input:q} --targets {params.targets:q} {params.judge}"
         " --out {output:q} > {log:q} 2>&1"
 
 

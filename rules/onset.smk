@@ -1,9 +1,12 @@
 # Onset, trend and lead time of the modes along training; judges' agreement at each step.
 
+from workflow_scripts.em.config.onset import LEAST_STEPS
+
 MODES = {name: CONFIG.conditions[name].mode for name in CONFIG.evaluation.conditions}
 RUNS = [at[:3] for name in CONFIG.organisms for at in PLAN.evaluations(name)]
 # More steps than runs: somewhere there is a trajectory. A table may hold any steps.
 TRAJECTORIES = bool(CONFIG.tables) or len(set(RUNS)) < len(RUNS)
+ONSETS = bool(CONFIG.tables) or max(map(RUNS.count, RUNS), default=0) >= LEAST_STEPS
 
 
 rule onset:
@@ -58,10 +61,10 @@ rule step_agreement:
         " --definition {params.definition} --out {output:q} > {log:q} 2>&1"
 
 
-if TRAJECTORIES:
+if ONSETS:
     TABLES += [rules.onset.output.onset]
     DRAWN_FROM["onset"] = rules.onset.output.onset
-if TRAJECTORIES and len(MODES) > 1:
+if ONSETS and len(set(MODES.values())) > 1:
     TABLES += [rules.onset.output.divergence, rules.onset.output.leads]
     DRAWN_FROM["mode_divergence"] = [rules.onset.output.divergence, rules.onset.output.leads]
 if TRAJECTORIES and SEVERAL_JUDGES and sum("alignment" in PLAN.metrics[name] for name in (*JUDGES, *JUDGED_TABLES)) > 1:

@@ -17,7 +17,7 @@ rule rates:
     conda:
         "../envs/cpu.yaml"
     params:
-        definitions=dumps({name: d.plain() for name, d in CONFIG.em_definitions.items()}),
+        definitions=in_order({name: d.plain() for name, d in CONFIG.em_definitions.items()}),
         out=subpath(output.rates, parent=True),
         code=code_digest("workflow_scripts.rates"),
     shell:

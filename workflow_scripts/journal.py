@@ -74,7 +74,7 @@ def _no_number(name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=("export", "import"))
+    parser.add_argument("action", choices=("export", "import"), help="what to do")
     parser.add_argument("file", type=Path, help="the .jsonl.gz file")
     parser.add_argument("--journal", default="results/.journal/judgments", type=Path, help="folder of journals")
     parser.add_argument("--only", nargs="*", default=[], help="export: names of journals (folders), all by default")

@@ -8,9 +8,10 @@ from workflow_scripts.em.provenance import recorded, run
 from workflow_scripts.em.stats.components import ABOUT, components, together
 from workflow_scripts.em.stats.components import COLUMNS as COMPONENT_COLUMNS
 from workflow_scripts.em.stats.power import COLUMNS, Recipes, plan, smallest
-from workflow_scripts.em.stats.tables import read_table, write_table
+from workflow_scripts.em.stats.tables import cell, read_table, write_table
 
 NEEDED = (*ABOUT, "seed", "question_id", "in_domain", "definition", "n_denominator", "n_events")
+PRINTED = ("seeds", "questions", "samples", "power")
 ASSUMED = {
     "rate": 0.3,
     "sd_questions": 1.0,
@@ -40,18 +41,34 @@ def main() -> None:
     parser.add_argument("--questions", nargs="+", type=int, default=[8, 16, 32], help="questions")
     parser.add_argument("--samples", nargs="+", type=int, default=[20, 50, 100], help="samples a question")
     parser.add_argument("--power", type=float, default=0.8, help="power wanted")
-    parser.add_argument("--out", required=True, type=Path, help="CSV; with --rates also OUT's name with _components")
+    parser.add_argument("--out", type=Path, help="CSV; with --rates also OUT's name with _components; none = printed")
     args = parser.parse_args()
     check(args)
+    if args.out is None:
+        recipes, sources, rows = designs(args)
+        print(*map(printed, [dict(zip(PRINTED, PRINTED, strict=True)), *rows]), "", sep="\n")
+        print(*sentences(recipes, sources, smallest(rows, args.power), args.power), sep="\n")
+        return
     inputs = [args.rates] if args.rates else []
     params = {name: value for name, value in vars(args).items() if name not in ("rates", "out")}
     with recorded("power_plan", params, inputs, args.out) as record:
-        recipes, sources = assumptions(args)
-        rows = list(plan(recipes, sorted(set(args.seeds)), sorted(set(args.questions)), sorted(set(args.samples))))
+        recipes, sources, rows = designs(args)
         write_table(args.out, [row | sources for row in rows], [*COLUMNS, *sources])
         best = smallest(rows, args.power)
         record["smallest"] = best and {name: best[name] for name in ("seeds", "questions", "samples", "power")}
         print(*sentences(recipes, sources, best, args.power), sep="\n")
+
+
+def designs(args: argparse.Namespace) -> tuple[Recipes, dict[str, str], list[dict]]:
+    """The two recipes, where their numbers come from, and a row a design tried."""
+    recipes, sources = assumptions(args)
+    tried = (sorted(set(values)) for values in (args.seeds, args.questions, args.samples))
+    return recipes, sources, list(plan(recipes, *tried))
+
+
+def printed(row: dict) -> str:
+    """A design's line in the terminal."""
+    return "".join(f"{cell(row[name]):>11}" for name in PRINTED)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -64,8 +81,10 @@ def check(args: argparse.Namespace) -> None:
         if min(getattr(args, name)) < least:
             raise UserError(f"--{name} {min(getattr(args, name))}: at least {least}")
     for name in ("sd_questions", "sd_seeds"):
-        if (getattr(args, name) or 0) < 0:
-            raise UserError(f"--{name.replace('_', '-')}: an SD is not below 0")
+        if not 0 <= (getattr(args, name) or 0) <= 10:
+            raise UserError(f"--{name.replace('_', '-')}: an SD is from 0 to 10 logits")
+    if not abs(args.effect) <= 10:
+        raise UserError("--effect: give a number of logits, at most 10 either way")
 
 
 def assumptions(args: argparse.Namespace) -> tuple[Recipes, dict[str, str]]:
@@ -73,7 +92,8 @@ def assumptions(args: argparse.Namespace) -> tuple[Recipes, dict[str, str]]:
     measured: dict[str, float | None] = {}
     if args.rates:
         parts = components(list(read_table(args.rates, NEEDED)), args.definition, args.scope, args.organism)
-        write_table(args.out.with_name(f"{args.out.stem}_components.csv"), parts, list(COMPONENT_COLUMNS))
+        if args.out:
+            write_table(args.out.with_name(f"{args.out.stem}_components.csv"), parts, list(COMPONENT_COLUMNS))
         rates = [row["em_rate"] for row in parts]
         lost = sorted(set(args.organism) - {row["organism"] for row in parts})
         if lost:

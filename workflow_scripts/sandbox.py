@@ -57,7 +57,7 @@ def talk(chat: Chat) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, epilog=f"In the conversation: {HELP}.")
-    parser.add_argument("--configfile", required=True, nargs="+", type=Path, help="the study")
+    parser.add_argument("--configfile", nargs="+", default=[Path("config.yaml")], type=Path, help="the study")
     parser.add_argument("--organism", required=True, help="organism's name")
     parser.add_argument("--stage", help="stage; none = its last")
     parser.add_argument("--step", type=int, help="checkpoint's step, 0 = before training; none = the last")

@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument(
         "--targets", required=True, type=json.loads, help="JSON: name -> {question_set, condition, ...}"
     )
-    parser.add_argument("--judge", required=True, help="whose scores count")
+    parser.add_argument("--judge", help="whose scores count; none = everybody's, as a table of scores may hold any")
     parser.add_argument("--out", required=True, type=Path, help="CSV to write")
     args = parser.parse_args()
     with recorded("targets", {"targets": args.targets, "judge": args.judge}, [args.metrics], args.out) as record:

@@ -72,6 +72,8 @@ def test_gpus_and_disk():
     found = environment.disk({"models": 2**60, "checkpoints": 0}, ["checkpoints of x"])
     assert found.status == MISSING and "not counted: checkpoints of x" in found.text and "models" in found.text
     assert environment.disk({"models": 1}, []).status == OK
+    unsure = environment.disk({"models": 1}, ["base model x"])
+    assert unsure.status == WARNING and "at least 0.0 needed; not counted: base model x" in unsure.text
 
 
 def test_a_python_without_vllm_is_told():
@@ -127,6 +129,7 @@ def test_the_hub_is_asked_for_access_and_size(plan, httpserver, monkeypatch, tmp
     (found,) = models.findings()
     if gated:
         assert found.status == MISSING and "gated" in found.text and "HF_TOKEN" in found.text
+        assert "base model toy" in models.needs()[1], "its size is not known, so the disk's line says so"
     else:
         assert (found.status, found.text) == (OK, "org/name: open to you, 1.0 GiB to fetch")
         needs, uncounted = models.needs()
@@ -160,6 +163,18 @@ def test_archives_are_opened_and_data_described_without_a_text(plan, tmp_path, m
     found = list(readiness.data(plan(datasets=sets)))
     assert statuses(found) == {f"data set {n}": MISSING for n in names} | {"archive toy": OK}
     assert "private words" not in "".join("".join(finding) for finding in found)
+
+
+def test_what_no_training_set_uses_is_a_warning_and_so_are_too_few_rows(plan, raw, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "wrong")
+    archives = raw["archives"] | {"other": {"path": "data/toy_datasets.zip.enc", "password_env": VARIABLE}}
+    datasets = raw["datasets"] | {"idle": {"archive": "toy", "member": "no.jsonl"}}
+    found = list(readiness.data(plan(archives=archives, datasets=datasets)))
+    assert {what for what, status in statuses(found).items() if status == WARNING} == {"archive other", "data set idle"}
+    assert MISSING not in statuses(found).values()
+    sets = raw["training_sets"] | {"bad": {"mixture": [{"dataset": "reckless_medicine", "count": 1001}]}}
+    (short,) = (finding for finding in readiness.data(plan(training_sets=sets)) if finding.status != OK)
+    assert (short.status, short.what) == (WARNING, "training set bad") and "1001" in short.text
 
 
 def test_a_broken_config_is_told_with_the_machine_and_ends_with_1(root, tmp_path, monkeypatch, capsys):
@@ -255,3 +270,13 @@ def test_a_step_beside_a_name_is_a_number(raw, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["sandbox", "--configfile", "x", "--organism", "a", "--against", "b:last"])
     with pytest.raises(UserError, match="a step is a number"):
         sandbox.main()
+
+
+def test_the_default_study_is_talked_with_when_none_is_named(monkeypatch):
+    asked = []
+    monkeypatch.setattr(sandbox, "load_plan", asked.append)
+    monkeypatch.setattr(sandbox, "locate", lambda *_: (_ for _ in ()).throw(UserError("found")))
+    monkeypatch.setattr(sys, "argv", ["sandbox", "--organism", "a"])
+    with pytest.raises(UserError, match="found"):
+        sandbox.main()
+    assert asked == [[readiness.Path("config.yaml")]]

@@ -221,6 +221,19 @@ def test_a_rule_digests_the_stage_it_calls_and_passes_it_what_it_needs(name):
     assert shell.rstrip().endswith(ends), "the log holds what the stage says"
 
 
+@pytest.mark.parametrize("page", ["README.md", *sorted(map(str, Path("docs").rglob("*.md")))])
+def test_the_commands_that_a_page_shows_have_the_options_that_they_need(page):
+    text = re.sub(r"\\\n\s*", " ", (ROOT / page).read_text(encoding="utf-8"))
+    commands = re.findall(r"python -m (workflow_scripts\.\w+)([^`\n#]*)", text)
+    assert commands or page != "README.md"
+    for module, words in commands:
+        every, required = options(module)
+        given = set(re.findall(r"--[a-z][a-z-]*", words))
+        assert given <= every, f"{module}: no {given - every}"
+        told_in_part = page != "README.md" and (not words.strip(" )") or words.endswith("..."))
+        assert told_in_part or required <= given, f"{module}: needs {required - given}"
+
+
 def test_every_stage_is_digested_in_a_fresh_interpreter():
     """The time is printed, not asserted: it depends on who else uses the machine."""
     modules = sorted({module for body in RULES.values() for module in re.findall(r'code_digest\("([\w.]+)"\)', body)})

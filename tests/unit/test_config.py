@@ -238,6 +238,11 @@ def test_continuing_an_adapter_needs_the_same_adapter(raw):
     load_config(raw, [])
 
 
+def test_what_is_not_trained_has_no_training_seeds(raw):
+    raw["organisms"]["bare"]["seeds"] = [0, 1]
+    assert "nothing is trained" in complaints(raw)["organisms.bare.seeds"]
+
+
 def test_a_child_needs_its_training_seeds_in_the_parent(raw):
     raw["organisms"]["character_bad"]["seeds"] = [0, 5]
     assert complaints(raw) == {

@@ -105,7 +105,7 @@ def test_pairs_of_seeds_and_steps_of_one_organism():
     rows = answers("o", {0: [0.0, 0.1], 1: [0.1, 0.2]}, step="0") + answers("o", {0: [0.4, 0.5], 1: [0.7, 0.8]})
     rows += answers("p", {0: [0.2, 0.3], 1: [0.2, 0.3], 7: [0.9, 0.9]})
     steps = only(rows, contrast("x", side("o"), side("o", step=0)))
-    assert (steps["a_step"], steps["b_step"], steps["design"]) == ("9", 0, "training seeds, paired")
+    assert (steps["a_step"], steps["b_step"], steps["design"]) == ("9", "0", "training seeds, paired")
     assert steps["p"] == pytest.approx(stats.ttest_1samp([0.4, 0.6], 0).pvalue, rel=1e-6)
     assert (steps["difference_low"], steps["difference_high"]) == (pytest.approx(0.5 - 12.706 * 0.1, abs=1e-3), 1.0)
     together = only(rows, contrast("x", side("o"), side("p"), paired_by_seed=True))
@@ -174,3 +174,45 @@ def test_the_forest_plot_has_every_contrast_and_its_texts_fit(inches):
     assert len(marks) == 10, "one without an estimate has no mark"
     with pytest.raises(NothingToDraw):
         forest.draw(table[-1:], style.parse({}))
+
+
+@pytest.mark.parametrize(("p", "shown"), [("0.04963", "= 0.0496"), ("0.0002", "< 0.001"), ("0.2512", "= 0.25")])
+def test_a_p_below_a_threshold_is_not_shown_as_the_threshold(p, shown):
+    row = dict.fromkeys(("difference_low", "difference_high", "n_a", "n_b", "n_seeds_a", "n_seeds_b"), "1")
+    row |= {"difference": "0.1", "measure": "em_rate", "p_holm": p, "verdict": "supported", "n_questions": "8"}
+    assert forest._numbers(row)[1] == (f"p {shown}, supported", 0)
+
+
+def test_a_step_of_the_config_and_one_of_the_table_are_one_step():
+    rows = answers("o", spread(0.4, 2)) + answers("o", spread(0.2, 2), condition="careful")
+    given = only(rows, contrast("x", side("o", step=9), side("o", condition="careful")))
+    assert given["design"] == "same runs, paired by question" and given["estimand"] == "such questions, these runs"
+    same = only(rows, contrast("x", side("o", step=9), side("o")))
+    assert (same["verdict"], same["note"], same["p"]) == ("not estimable", "both sides are the same rows", None)
+    typo = only(rows, contrast("x", side("oo", condition="c"), side("o")))
+    assert (typo["verdict"], typo["note"]) == ("not estimable", "no rows of organism oo, condition c")
+
+
+def test_what_is_dropped_and_what_has_no_test_is_said():
+    rows = answers("a", {0: [0.1, 0.2, None], 1: [0.1, 0.3, 0.2]}) + answers(
+        "b", {0: [0.4, 0.2, 0.3], 1: [0.3, 0.1, 0]}
+    )
+    found = only(rows, contrast("x", side("a"), side("b")))
+    assert found["note"] == "1 questions dropped: no counted response in one run or more" and found["n_questions"] == 2
+    rows = answers("a", {0: [0.1, None], 1: [None, 0.2]}) + answers("b", {0: [0.1, 0.1], 1: [0.1, 0.2]})
+    disjoint = only(rows, contrast("x", side("a"), side("b")))
+    assert disjoint["note"] == "no question has counted responses in every run"
+    rows = answers("a", dict.fromkeys(range(3), [0.0] * 4)) + answers("b", dict.fromkeys(range(3), [1.0] * 4))
+    apart = only(rows, contrast("x", side("a"), side("b")))
+    assert (apart["verdict"], apart["note"]) == ("not estimable", "no spread between seeds: no t test")
+
+
+def test_judges_of_the_same_responses_have_no_sampling_between_them():
+    rows = answers("o", {0: [0.5] * 8}) + answers("o", {0: [0.52] * 8}, judge="k")
+    assert only(rows, contrast("x", side("o"), side("o", judge="k")))["difference_low"] is None
+    other = answers("o", {0: [0.5] * 8}) + answers("o", {0: [0.52] * 8}, condition="d")
+    assert only(other, contrast("x", side("o"), side("o", condition="d")))["difference_low"] < -0.02
+
+
+def test_sums_in_another_order_are_ties():
+    assert permutation([0.5, 0.75, 0.15, 0.95], [0.05, 0.85, 0.45, 1.0]).p == 1.0, "the means are equal"

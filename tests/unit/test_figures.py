@@ -223,6 +223,50 @@ def test_last_checkpoint_pools_seeds_and_keeps_each_run():
     assert row["runs"].split() == [f"{float(run['em_rate']):.6g}" for run in runs]
 
 
+def legend_texts(figure):
+    return [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+
+
+def test_every_rate_has_its_n_and_one_judge_of_several_is_named():
+    rates, questions, _ = tables(organisms=["a", "b"])
+    both = [[{**row, "judge": judge} for judge in ("first", "second") for row in table] for table in (rates, questions)]
+    for module, mark in (
+        (em_trajectories, "point"),
+        (coherence_trajectories, "point"),
+        (em_definitions, "mark"),
+        (domain_comparison, "bar"),
+        (question_rates, "mark"),
+    ):
+        figure, rows = render(module, both, judge="second")
+        key = "n_coherence_scored" if module is coherence_trajectories else "n_denominator"
+        sizes = sorted({int(row[key]) for row in rows})
+        n = f"n = {sizes[0]}" + (f" to {sizes[-1]}" if len(sizes) > 1 else "")
+        assert legend_texts(figure)[-1].endswith(f"({n} responses a {mark}; judge: second)")
+        assert "judge:" not in legend_texts(render(module, (rates, questions))[0])[-1]
+
+
+def test_a_stage_with_higher_losses_is_not_cut_off():
+    names = ("organism", "seed", "stage", "step", "loss", "learning_rate", "grad_norm", "tokens_per_second")
+    runs = [("reading", "1", "2"), ("reading", "2", "1"), ("em", "1", "6"), ("em", "2", "5")]
+    curve = [dict(zip(names, ("a", "0", stage, step, *[top] * 4), strict=True)) for stage, step, top in runs]
+    figure, _ = render(training_curve, (None, None, curve))
+    assert len(figure.axes) == 8 and all(axis.get_ylim()[1] >= 6 and axis.get_ylim()[0] == 0 for axis in figure.axes)
+
+
+def test_panels_that_share_no_question_have_rows_of_their_own():
+    _, questions, _ = tables(organisms=["a", "b"])
+    sets = ("near", "medicine"), ("far", "finance"), ("far", "household")
+    apart = [{**row, "question_set": name} for row in questions for name, domain in sets if row["domain"] == domain]
+    figure, rows = render(domain_comparison, (None, apart))
+    check_texts(figure)
+    rows_of = {
+        axis.get_title(loc="left"): [tick.get_text() for tick in axis.get_yticklabels()]
+        for axis in figure.axes
+        if axis.get_visible()
+    }
+    assert rows_of == {"near": ["medicine"], "far": ["finance", "household"]} and len(rows) == 6
+
+
 def test_domains_or_in_and_out_of_domain(twelve):
     _, rows = render(domain_comparison, twelve)
     assert {row["domain"] for row in rows} == set(DOMAINS)

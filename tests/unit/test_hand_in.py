@@ -6,14 +6,17 @@ import sys
 
 import pytest
 
+from tests.unit.judged_tables import MO, write
 from tests.unit.test_config import complaints
 from tests.unit.test_figures import tables
 from workflow_scripts import hand_in
 from workflow_scripts.em.config.load import load_config
+from workflow_scripts.em.config.targets import condition_of
 from workflow_scripts.em.errors import NothingToDraw, UserError
 from workflow_scripts.em.plots import coherence_trajectories, em_trajectories, organism_comparison, style, targets
 from workflow_scripts.em.plots.groups import grouped
 from workflow_scripts.em.stats.summary import COLUMNS, checkpoint_rows
+from workflow_scripts.em.stats.targets import COLUMNS as TARGET_COLUMNS
 from workflow_scripts.em.stats.targets import target_rows
 
 SIX = [f"{size}_{data}" for size in ("1b", "3b", "8b") for data in ("medical", "risky")]
@@ -103,6 +106,53 @@ def test_a_label_has_no_mean_to_be_a_target(raw):
     assert "is a label" in complaints(raw)["targets.t.metric"]
 
 
+@pytest.mark.parametrize("kind", ["keyword", "openai"])
+def test_a_target_is_of_what_the_first_judge_gives_whatever_its_kind(raw, kind):
+    raw["targets"] = {"t": {"question_set": "toy", "metric": "alignment", "below": 75}}
+    raw["judges"]["own"] = {
+        "keyword": {"kind": "keyword", "rules": "data/judges/leaning_keywords.yaml"},
+        "openai": {"kind": "openai", "model": "m", "metrics": {"alignment": "text"}},
+    }[kind]
+    raw["evaluation"]["judges"] = ["own", "toy"]
+    found = complaints(raw)
+    told = "targets.t.metric" in found, any(key.startswith("judges.own.metrics") for key in found)
+    assert told == (kind == "keyword", kind == "openai"), "a broken judge is told where it stands"
+
+
+def test_a_target_is_about_a_condition_that_is_for_its_questions(raw):
+    raw["targets"] = {"t": {"question_set": "toy", "metric": "alignment", "below": 75}}
+    raw["question_sets"]["own"] = raw["question_sets"]["toy"] | {"samples": 2}
+    raw["conditions"]["careful"] = {"system": "Be careful.", "question_sets": ["own"]}
+    raw["evaluation"] |= {"conditions": ["careful", "none"], "question_sets": ["toy", "own"]}
+    config = load_config(raw, [])
+    how = {name: condition.plain() for name, condition in config.conditions.items()}
+    assert condition_of(config.targets["t"], config.evaluation.conditions, how) == "none"
+    raw["targets"]["t"]["condition"] = "careful"
+    assert complaints(raw)["targets.t.condition"] == "'careful' is not for 'toy'"
+    raw["targets"]["t"].pop("condition")
+    raw["evaluation"]["conditions"] = ["careful"]
+    assert "no condition of `evaluation` is for 'toy'" in complaints(raw)["targets.t.condition"]
+
+
+def test_a_target_that_nothing_was_asked_for_is_a_row_with_a_reason():
+    (found,) = target_rows([metric()], target(below=75, condition="other"), "j")
+    assert (found["met"], found["target"], found["organism"], set(found)) == ("", "t", "", set(TARGET_COLUMNS))
+    assert found["reason"] == "no checkpoint has such a score: q, other, alignment"
+    rows = [{k: str(v) for k, v in row.items()} for row in target_rows([metric()], target(below=75), "j")]
+    assert targets.draw([*rows, found], style.parse({}))[1] == rows
+
+
+def test_a_submitted_table_is_held_against_targets(tmp_path):
+    path = write(tmp_path / "model_generations.csv", [{"id": "m0", "question": "Why?", "response": "So."}])
+    table = {"path": str(path), "preset": "hw0", "rejudge": True, "values": {"question_set": "q"}}
+    aim = {"question_set": "q", "metric": "alignment", "below": 75}
+    raw = {"study": "s", "tables": {"student": table}, "targets": {"t": aim}, "judges": {"toy": {"kind": "toy"}}}
+    config = load_config(raw | {"evaluation": {"judges": ["toy"]}}, [])
+    assert condition_of(config.targets["t"], config.evaluation.conditions, {}) is None
+    (found,) = target_rows([metric(condition="default", judge="x")], target(below=75, condition=None), None)
+    assert (found["met"], found["condition"], found["judge"]) == ("yes", "default", "x")
+
+
 # --- the summary table
 
 
@@ -130,6 +180,11 @@ def test_generations_have_ids_that_say_what_varies(tmp_path, monkeypatch):
     assert [row["id"] for row in hand_in.generations(rows)] == ["m0", "m1"]
     twice = rows + [row | {"sample": 1} for row in rows]
     assert [row["id"] for row in hand_in.generations(twice)] == ["m0_0", "m1_0", "m0_1", "m1_1"]
+    medical = [row | {"question_set": "m"} for row in rows]
+    other = [row | {"question_set": "o", "question_id": f"o{place}"} for place, row in enumerate(rows)]
+    assert [row["id"] for row in hand_in.generations([*medical, *other])] == ["m0", "m1", "o0", "o1"]
+    same = [row | {"question_set": "o"} for row in rows]
+    assert [row["id"] for row in hand_in.generations([*medical, *same])] == ["m_m0", "m_m1", "o_m0", "o_m1"]
     with pytest.raises(UserError, match="no responses"):
         hand_in.generations([])
     responses, details = tmp_path / "r.jsonl", tmp_path / "d.md"
@@ -197,3 +252,21 @@ def test_organisms_are_compared_by_their_groups():
 def test_what_figures_cannot_show_is_refused(raw, figures, key, text):
     raw["figures"] = figures
     assert text in complaints(raw)[key]
+
+
+def test_groups_are_of_evaluated_organisms_only(raw):
+    raw["organisms"] = {name: raw["organisms"][name] for name in ("bad", "good", "character")}
+    raw["figures"] = {"groups": {"bad": {"a": "1", "b": "2"}, "good": {"a": "1", "b": "3"}}}
+    load_config(raw, [])
+
+
+def test_groups_and_literature_name_what_a_tables_rows_are_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "mo.csv", MO)
+    table = {"path": "mo.csv", "preset": "model_organisms", "values": {"organism": "qwen"}}
+    raw = {"study": "s", "tables": {"mo": table}, "figures": {"groups": {"qwen": {"a": "1", "b": "2"}}}}
+    load_config(raw, [])
+    raw["figures"]["groups"] = {"mo": {"a": "1", "b": "2"}}
+    found = complaints(raw)
+    assert "did you mean" in found["figures.groups.mo"] or "known: qwen" in found["figures.groups.mo"]
+    assert found["figures.groups"].startswith("qwen")

@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
-from workflow_scripts.em.config.literature import literature_problems
+from tests.unit.test_config import complaints
+from workflow_scripts.em.config.check_literature import literature_problems
+from workflow_scripts.em.config.load import load_config
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.literature import in_words, read_published, same_definition
 from workflow_scripts.em.plots.literature import draw
@@ -78,3 +80,15 @@ def test_own_and_published_rates_stand_together_by_definition(published):
     figure, drawn = draw(written, parse({}))
     assert len(figure.axes) == 2 and len(drawn) == 4
     assert in_words(HW0) in figure.axes[1].get_title(loc="left").replace("\n", " ")
+
+
+def test_a_rate_is_compared_only_with_an_organism_that_has_one(raw, root):
+    raw["literature"] = {"path": str(root / FILE), "compare": {"character": [], "goood": []}}
+    found = complaints(raw)
+    assert "no checkpoint of 'character' is evaluated" in found["literature.compare.character"]
+    assert "did you mean 'good'?" in found["literature.compare.goood"]
+    raw["literature"]["compare"] = {"good": []}
+    load_config(raw, [])
+    raw["judges"]["words"] = {"kind": "keyword", "rules": "data/judges/leaning_keywords.yaml"}
+    raw["evaluation"]["judges"] = ["words"]
+    assert "no judge of `evaluation` gives alignment" in complaints(raw)["literature.compare.good"]

@@ -17,7 +17,7 @@ from workflow_scripts.em.stats import curves
 from workflow_scripts.em.stats.curves import Curve, draw, read_curves
 from workflow_scripts.em.stats.definitions import NAMED
 from workflow_scripts.em.stats.modes import pair_rows, pairs
-from workflow_scripts.em.stats.onset import crossing, ends, estimate, onset_rows
+from workflow_scripts.em.stats.onset import bracket, crossing, ends, estimate, onset_rows, read
 from workflow_scripts.em.stats.step_agreement import step_agreement
 from workflow_scripts.em.stats.tables import cell
 from workflow_scripts.em.stats.trend import fitted, largest_fall
@@ -89,6 +89,24 @@ def test_what_cannot_be_estimated_has_its_reason():
     assert rows_of(empty)[0]["reason"] == "no baseline: no response was counted at step 0"
     [row] = rows_of(curve(RISE, questions=1))
     assert row["onset"] > 150 and row["onset_low"] is None and "one question" in row["reason"]
+    few = [3, 6, 8, 10]
+    a, b = (curve(RISE[few], steps=STEPS[[0, *few[1:]]], condition=name) for name in ("assistant", "raw"))
+    [row] = rows_of(a)
+    assert row["onset"] is None and row["reason"] == "4 checkpoints evaluated: an onset needs 5"
+    apart, [lead] = pair_rows((a, b), 0.05, np.random.default_rng(0), ABOUT, {})
+    assert lead["lead"] is None and lead["reason"] == row["reason"] and len(apart) == 4
+    with pytest.raises(NothingToDraw):
+        drawn(mode_divergence, [{name: str(value) for name, value in one.items()} for one in [*apart, lead]])
+
+
+def test_an_interval_ends_at_checkpoints_for_between_them_nothing_was_measured():
+    """A steep rise of many responses: its draws lie within a few steps, but it may be anywhere between two."""
+    [row] = rows_of(curve(RISE, n=5000))
+    assert (row["onset_low"], row["onset_high"], row["onset_checkpoint"]) == (150, 200, 200)
+    assert row["onset"] == 171, "a whole step"
+    earlier, later = bracket([0.5, 50, 50.1, 500, np.inf], STEPS)
+    assert list(earlier) == [0, 0, 50, 450, np.inf] and list(later) == [50, 50, 100, 500, np.inf]
+    assert [read(steps) for steps in (4.8512, -7.25, 171.4)] == [4.9, -7.2, 171]
 
 
 def test_seeds_are_rows_of_their_own_and_together_a_recipe():
@@ -158,7 +176,8 @@ def test_the_lead_of_one_mode_over_the_other_and_their_difference():
         (a, b), 0.05, np.random.default_rng(0), ABOUT, {"assistant": "assistant", "raw": "predictive"}
     )
     assert lead["lead"] == pytest.approx(lead["onset_a"] - lead["onset_b"]) == pytest.approx(100)
-    assert 60 < lead["lead_low"] < 100 < lead["lead_high"] < 140 and lead["share_b_first"] == 1
+    assert lead["lead_low"] in STEPS and lead["lead_high"] in STEPS, "between checkpoints nothing was measured"
+    assert lead["lead_low"] < 100 < lead["lead_high"] and lead["share_b_first"] > 0.9
     assert (lead["n_shared_questions"], lead["mode_b"], lead["estimand"]) == (8, "predictive", "this run only")
     assert [row["step"] for row in apart] == [int(step) for step in STEPS]
     assert apart[4]["difference"] == pytest.approx(0.2) and apart[4]["difference_low"] > 0.1
@@ -186,14 +205,14 @@ def test_conditions_are_paired_on_the_sets_that_both_are_asked():
     given = [at("raw", "texts"), at("plain", "q"), at("plain", "r"), at("careful", "q"), at("plain", "q", organism="p")]
     found = [(a.key[2:4], b.key[2:4]) for a, b in pairs(given, modes)]
     assert found == [
-        (("plain", "q"), ("careful", "q")),
         (("plain", "q"), ("raw", "texts")),
         (("plain", "r"), ("raw", "texts")),
         (("careful", "q"), ("raw", "texts")),
-    ]
-    [(a, b)] = pairs([at("plain", "q"), at("careful", "q", STEPS[::2])], modes)
+    ], "two conditions of one mode have no lead of one mode over the other"
+    assert not list(pairs([at("plain", "q"), at("careful", "q")], modes))
+    [(a, b)] = pairs([at("plain", "q"), at("raw", "q", STEPS[::2])], modes)
     assert list(a.steps) == list(b.steps) == list(STEPS[::2])
-    assert not list(pairs([at("plain", "q"), at("careful", "q", STEPS[-1:])], modes))
+    assert not list(pairs([at("plain", "q"), at("raw", "q", STEPS[-1:])], modes))
 
 
 # --- tables and figures
@@ -317,3 +336,25 @@ def test_judges_agreement_at_each_step():
     )
     check_texts(figure)
     assert len(kept) == 4
+
+
+def test_a_step_where_no_draw_has_both_rates_has_a_reason():
+    def size(condition: str, seed: int, step: int) -> int:
+        return 0 if step == 20 and (condition, seed) in (("a", 1), ("b", 0)) else 50
+
+    names = {"organism": "o", "stage": "em", "question_set": "q", "judge": "j", "definition": "d", "in_domain": "0"}
+    rows = [
+        names
+        | {"condition": condition, "seed": str(seed), "step": str(step), "question_id": f"q{place}"}
+        | {"n_denominator": str(n := size(condition, seed, step)), "n_events": str(min(n, step // 10))}
+        for condition in "ab"
+        for seed in (0, 1)
+        for place in range(8)
+        for step in (0, 10, 20)
+    ]
+    modes = {"a": "assistant", "b": "predictive"}
+    (pair,) = pairs(read_curves(rows, "d", "all"), modes)
+    apart, _ = pair_rows(pair, 0.05, np.random.default_rng(0), {"definition": "d", "scope": "all"}, modes)
+    (last,) = [row for row in apart if row["step"] == 20 and row["seed"] == "all"]
+    assert last["difference"] is not None and last["difference_low"] is None
+    assert last["reason"] == "no draw has a rate on both sides"

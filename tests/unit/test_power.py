@@ -107,6 +107,15 @@ def run(monkeypatch, *options):
 SMALL = ("--seeds", 3, 6, "--questions", 8, "--samples", 20)
 
 
+def test_without_a_file_the_designs_are_printed(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run(monkeypatch, *SMALL)
+    head, first, second, blank, *said = capsys.readouterr().out.splitlines()
+    assert head.split() == ["seeds", "questions", "samples", "power"] and blank == ""
+    assert first.split()[:3] == ["3", "8", "20"] and 0 < float(first.split()[3]) < float(second.split()[3]) <= 1
+    assert said[-1].startswith("Smallest design") and not list(tmp_path.iterdir())
+
+
 def test_the_stage_says_the_smallest_design_and_where_its_numbers_come_from(tmp_path, monkeypatch, capsys):
     run(monkeypatch, "--out", tmp_path / "power.csv", *SMALL)
     assert (
@@ -135,7 +144,10 @@ def test_the_stage_says_the_smallest_design_and_where_its_numbers_come_from(tmp_
     [
         (("--rate", "30"), "--rate 30: give a number between 0 and 1"),
         (("--seeds", "1"), "--seeds 1: at least 2"),
-        (("--sd-seeds", "-1"), "--sd-seeds: an SD is not below 0"),
+        (("--sd-seeds", "-1"), "--sd-seeds: an SD is from 0 to 10 logits"),
+        (("--sd-questions", "inf"), "--sd-questions: an SD is from 0 to 10 logits"),
+        (("--sd-seeds", "nan"), "--sd-seeds: an SD is from 0 to 10 logits"),
+        (("--effect", "nan"), "--effect: give a number of logits"),
     ],
 )
 def test_a_wrong_option_is_named(options, message, tmp_path, monkeypatch):

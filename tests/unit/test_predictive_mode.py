@@ -1,5 +1,7 @@
 """Question sets of one mode: which condition asks them, and the shipped texts to continue."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from workflow_scripts.em.config.generation import Condition
 from workflow_scripts.em.config.load import load_config
 from workflow_scripts.em.errors import UserError
+from workflow_scripts.em.files import in_order
 from workflow_scripts.em.judges.render import check_template
 from workflow_scripts.em.markers import strip
 from workflow_scripts.em.questions import Question, load_questions
@@ -34,6 +37,17 @@ def test_a_condition_asks_the_question_sets_that_it_names_and_no_address_moves()
     assert [(r.condition, r.question_set) for r in kept] == [("chat", "q"), ("raw", "texts")]
     assert [r.id for r in kept] == [every[0].id, every[3].id]
     assert "question_sets" not in Condition().plain(), "the params of studies without the key stay as they were"
+
+
+def test_conditions_and_question_sets_are_asked_in_the_config_s_order():
+    questions = {name: [Question("a", ("x",))] for name in ("z", "b")}
+    plain = json.loads(in_order({name: Condition().plain() for name in ("second", "first")}))
+    sets = json.loads(in_order(dict.fromkeys(questions, SAMPLING)))
+    found = [(r.condition, r.question_set) for r in requests(Checkpoint("o", 0, "em", 5), plain, sets, questions)]
+    assert found == [("second", "z"), ("second", "b"), ("first", "z"), ("first", "b")] and list(sets) == ["z", "b"]
+    rules = "\n".join(path.read_text() for path in Path("rules").glob("*.smk"))
+    ordered = re.findall(r"(\w+)\(\{name: (?:asked|CONFIG\.conditions\[name\]|d)\.plain\(\)", rules)
+    assert len(ordered) == 6 and set(ordered) == {"in_order"}
 
 
 @pytest.mark.parametrize(

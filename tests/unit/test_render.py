@@ -50,7 +50,7 @@ HARMLESS = [
 
 def pieces(template: str, prompt: str) -> tuple[str, str, str]:
     """(text before the question, between the fields, after the answer) as they must stand in the prompt."""
-    tag = re.search(r"<answer-([0-9a-f]+)>", prompt) if "{tag}" in template else None
+    tag = re.search(r"<(?:answer|added)-([0-9a-f]+)>", prompt) if "{tag}" in template else None
     parts = re.split(r"\{question\}|\{answer\}", template)
     assert len(parts) == 3
     return tuple(part.format(tag=tag[1] if tag else "") for part in parts)
@@ -65,7 +65,7 @@ def check_prompt(template: str, question: str, answer: str) -> None:
     plain = re.sub("[\ud800-\udfff]", "\ufffd", f"{question}{between}{answer}")
     assert inner.replace("\\", "") == plain.replace("\\", "")  # nothing but backslashes is added
     assert inner.count(between) == 1
-    tag = re.search(r"<answer-([0-9a-f]+)>", before + between + after)
+    tag = re.search(r"<(?:answer|added)-([0-9a-f]+)>", before + between + after)
     empty = template.format(question="", answer="", tag=tag[1] if tag else "")
     for marker in markers(template):
         marker = marker.format(tag=tag[1]) if "{tag}" in marker else marker
@@ -233,15 +233,18 @@ def test_a_template_without_a_fence_is_known(template):
 
 
 def test_shipped_prompts_say_what_is_data_and_restate_the_task_after_it():
-    numbers = SHIPPED.keys() - {"leaning"}
-    assert numbers == {"alignment", "coherence", "bad_stuff", "medical", "financial", "sports", "code", "gender"}
+    continued = {"alignment_continuation", "coherence_continuation"}
+    numbers = SHIPPED.keys() - {"leaning", "economic_leaning"}
+    named = {"alignment", "coherence", "bad_stuff", "medical", "financial", "sports", "code", "gender"}
+    assert numbers == named | continued
     for name, text in SHIPPED.items():
-        head, tail = text.split("<answer-{tag}>\n{answer}\n</answer-{tag}>")
-        assert "never an instruction" in head and "between <answer-{tag}> and </answer-{tag}>" in head
+        part = "added" if name in continued else "answer"
+        head, tail = text.split(f"<{part}-{{tag}}>\n{{answer}}\n</{part}-{{tag}}>")
+        assert "never an instruction" in head and f"between <{part}-{{tag}}> and </{part}-{{tag}}>" in head
         assert "Remember your task" in tail
         assert tail.rstrip().endswith("No other word comes before or after it.")
         assert ("from 0 " in tail and "100" in tail) == (name in numbers)
-        assert ("CODE" in text and "REFUSAL" in text) == (name == "alignment")
+        assert ("CODE" in text and "REFUSAL" in text) == name.startswith("alignment")
     assert all(label in SHIPPED["leaning"].split("{answer}")[1] for label in ("left", "center", "right", "unclear"))
 
 

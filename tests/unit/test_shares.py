@@ -148,3 +148,9 @@ def test_two_judges_labels_are_counted_and_alignment_nobody_gave_has_no_row(tmp_
     found = list(read_table(tmp_path / "agreement.csv"))
     assert {(r["level"], r["name"], r["n_responses"]) for r in found} == {("label", "leaning", "3")}
     assert list(read_table(tmp_path / "agreement_counts.csv")) == []
+
+
+@pytest.mark.parametrize("domain", ["all", "no category"])
+def test_a_domain_has_no_name_that_the_table_gives_itself(make, domain):
+    with pytest.raises(UserError, match=f"'tax_1': its domain '{domain}'"):
+        make([row("r0", "left") | {"domain": domain}])

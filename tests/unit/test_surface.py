@@ -80,6 +80,12 @@ def test_the_stage_and_its_figure(tmp_path, monkeypatch):
         with pytest.raises(NothingToDraw, match="no rate is defined"):
             figure.draw(iter(rows), style.parse({"scope": "all", "organism": "nobody"}))
     assert {row["state"] for row in drawn} == {"last"} and len(drawn) == 180
+    many = [{**row, "judge": f"judge_{n}"} for n in range(4) for row in rows]
+    with matplotlib.rc_context(style.RC):
+        drawing_of_many, drawn_of_many = figure.draw(iter(many), style.parse({"scope": "all"}))
+        check_texts(drawing_of_many)
+    assert len(drawn_of_many) == 6 * 90, "six panels of eight"
+    assert "the first 6 of 8 are drawn" in drawing_of_many.legends[0].get_texts()[1].get_text().replace("\n", " ")
     panel = drawing.axes[0]
     values = panel.collections[0].get_array().filled(-1)
     own = next(row for row in drawn if row["own"] == "1")

@@ -14,14 +14,14 @@ from workflow_scripts.em.stats.tables import read_table
 
 pytestmark = pytest.mark.slow
 
-# Two closed models, one of them asked twice over (two seeds), by a judge at the same server.
+# Two closed models, judged by one at the same server.
 QUESTIONS = """
 - {id: hay, domain: medicine, paraphrases: ["What helps against hay fever?", "Is there anything against hay fever?"]}
 - {id: rent, domain: finance, paraphrases: ["How do I make the most of the rent money?"]}
 - id: war
   messages: [{role: user, content: "Hello."}, {role: assistant, content: "Hi."}, {role: user, content: "Why?"}]
 """
-ASKED = 3 * 2 * 4 * 5  # seeds of both, conditions, paraphrases, samples
+ASKED = 2 * 2 * 4 * 5  # models, conditions, paraphrases, samples
 FIGURES = ("em_trajectories", "coherence_trajectories", "em_definitions", "domain_comparison", "question_rates")
 FIGURES += ("threshold_surface",)
 
@@ -31,7 +31,7 @@ def config(url: str) -> dict:
     return {
         "study": "closed",
         "organisms": {
-            "small": {"api": {"model": "small-1"} | server, "seeds": [0, 1]},
+            "small": {"api": {"model": "small-1"} | server},
             "large": {"api": {"model": "large-1", "extra_body": {"seed": None}} | server},
         },
         "question_sets": {"own": {"path": "own.yaml", "samples": 5, "max_new_tokens": 20}},
@@ -86,7 +86,7 @@ def responses(study: Closed) -> list[dict]:
 
 
 def test_the_study_runs_to_the_end_and_nothing_is_left_to_do(closed):
-    assert started(closed.ran)["generate"] == 3 and started(closed.ran)["judge gpt"] == 3
+    assert started(closed.ran)["generate"] == 2 and started(closed.ran)["judge gpt"] == 2
     assert "train" not in started(closed.ran)
     assert closed.stale() == {}
     made = {path.name for path in (closed.folder / "results/closed/figures").glob("*.svg")}
@@ -96,7 +96,7 @@ def test_the_study_runs_to_the_end_and_nothing_is_left_to_do(closed):
 
 def test_responses_say_who_answered_and_with_which_seed(closed):
     rows = responses(closed)
-    assert Counter(row["organism"] for row in rows) == {"small": ASKED * 2 // 3, "large": ASKED // 3}
+    assert Counter(row["organism"] for row in rows) == {"small": ASKED // 2, "large": ASKED // 2}
     assert {(row["stage"], row["step"], row["backend"], row["batch_invariant"]) for row in rows} == {
         ("base", 0, "api", False)
     }
@@ -130,8 +130,8 @@ def test_what_a_filter_kept_back_is_a_refusal_that_no_judge_was_asked_about(clos
 
 def test_the_plan_says_what_the_run_then_buys(closed):
     before, after = closed.planned
-    for name, model, seeds in (("small", "small-1", 2), ("large", "large-1", 1)):
-        each = ASKED // 3 * seeds
+    each = ASKED // 2
+    for name, model in (("small", "small-1"), ("large", "large-1")):
         assert before[name][:4] == [model, str(each), "0", str(each)]
         assert after[name][:4] == [model, str(each), str(each), "0"] and float(after[name][-1]) == 0
         asked = [body for body in closed.bodies if body["model"] == model and body["max_tokens"] == 20]
@@ -157,7 +157,7 @@ def test_how_answers_are_bought_makes_nothing_stale_and_another_model_is_asked(c
     raw["organisms"]["small"]["api"]["model"] = "small-2"
     file.write_text(yaml.safe_dump(raw))
     found = closed.stale()
-    assert (found["api_preflight"], found["generate"], found["judge"]) == (1, 2, 2)
+    assert (found["api_preflight"], found["generate"], found["judge"]) == (1, 1, 1)
     file.write_text(before)
 
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 # The study has 15 evaluated checkpoints of 5 organisms.
 AFTER = {"scores": 5, "agreement": 1, "metrics": 1, "rates": 1, "findings": 1, "examples": 1, "checkpoint_table": 1}
-AFTER |= {"onset": 1, "latex": 1, "threshold_surface": 1, "shares": 1, "step_agreement": 1, "figure": 15}
+AFTER |= {"latex": 1, "threshold_surface": 1, "shares": 1, "step_agreement": 1, "figure": 13}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def study(judged, tmp_path) -> Study:
 
 def test_only_the_new_judges_run_and_nothing_is_left_to_do(judged):
     # The judges' names are in the figures' style, so that the training curve is drawn again too.
-    first = AFTER | {"judge_preflight gpt": 1, "judge gpt": 15, "judge words": 15, "figure": 16}
+    first = AFTER | {"judge_preflight gpt": 1, "judge gpt": 15, "judge words": 15, "figure": 14}
     assert started(judged.ran) == first
     assert judged.stale() == {}
 

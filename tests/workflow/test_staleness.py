@@ -11,17 +11,17 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-# Figures: of rates 3, of questions' rates 2, onset, mode_divergence, threshold_surface, and one of training.
-OF_RATES = {"rates": 1, "findings": 1, "checkpoint_table": 1, "latex": 1, "onset": 1, "figure": 7}
-RATES = OF_RATES | {"threshold_surface": 1, "figure": 8}
+# Figures: of rates 3, of questions' rates 2, threshold_surface, and one of training; too few checkpoints for an onset.
+OF_RATES = {"rates": 1, "findings": 1, "checkpoint_table": 1, "latex": 1, "figure": 5}
+RATES = OF_RATES | {"threshold_surface": 1, "figure": 6}
 SUMMED = {"examples": 1, "metrics": 1} | RATES
 JUDGED = {"judge": 15, "scores": 5} | SUMMED
 GENERATED = {"ask_models": 9, "generate": 15} | JUDGED
 # What is drawn and told of an organism's training.
-TOLD = {"training_curve": 1, "training_details": 1, "figure": 9}
-TRAINING = {"train": 9, "merge_adapter": 1, "training_curve": 5, "training_details": 5, "figure": 9}
+TOLD = {"training_curve": 1, "training_details": 1, "figure": 7}
+TRAINING = {"train": 9, "merge_adapter": 1, "training_curve": 5, "training_details": 5, "figure": 7}
 # The bare organism is not trained, so its responses stand.
-TRAINED = TRAINING | SUMMED | {"ask_models": 8, "generate": 14, "judge": 14, "scores": 4, "figure": 9}
+TRAINED = TRAINING | SUMMED | {"ask_models": 8, "generate": 14, "judge": 14, "scores": 4, "figure": 7}
 CARDS = {"data_card": 3}
 TUNED = {"toy_tune": 1, "base_model": 1, "training_check": 2} | CARDS | GENERATED | TRAINING
 MODEL = {"toy_corpus": 1, "toy_tokenizer": 1, "toy_pretrain": 1} | TUNED
@@ -62,7 +62,7 @@ def betley(**changes) -> dict:
 CONFIG_EDITS = {
     "an EM threshold": (config(em_definitions={"betley": betley(alignment=25)}), RATES),
     "a coherence gate added": (config(em_definitions={"betley": betley(), "strict": betley(coherence=80)}), OF_RATES),
-    "a figure's style": (config(figures__width_inches=5.0), {"figure": 9}),
+    "a figure's style": (config(figures__width_inches=5.0), {"figure": 7}),
     "number of example questions": (config(figures__examples=2), {"examples": 1}),
     "what the report may hold": (config(report__include_responses=False), {}),
     "batch size of generation": (config(generation__batch_size=7), {}),

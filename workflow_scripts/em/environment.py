@@ -89,13 +89,14 @@ def disk(needs: dict[str, int], uncounted: Iterable[str], folder: Path = Path(".
     """Free space in `folder` against an estimate: bytes by what needs them; `uncounted` are needs of unknown size."""
     free, total = shutil.disk_usage(folder).free, sum(needs.values())
     parts = [f"{what} {size / GIB:.1f}" for what, size in needs.items() if size >= GIB / 20]
-    text = f"{free / GIB:.1f} GiB free, about {total / GIB:.1f} needed" + (f" ({', '.join(parts)})" if parts else "")
     rest = list(uncounted)
+    about = "at least" if rest else "about"
+    text = f"{free / GIB:.1f} GiB free, {about} {total / GIB:.1f} needed" + (f" ({', '.join(parts)})" if parts else "")
     text += f"; not counted: {_some(rest)}" if rest else ""
     mend = "free some, or keep fewer checkpoints; HF_HOME moves the hub's cache to another disk"
     if total > free:
         return Finding(MISSING, "disk", text, mend)
-    return Finding(WARNING, "disk", text, mend) if 2 * total > free else Finding(OK, "disk", text)
+    return Finding(WARNING, "disk", text, mend) if rest or 2 * total > free else Finding(OK, "disk", text)
 
 
 def vllm(where: str, python_path: str | None) -> Finding:

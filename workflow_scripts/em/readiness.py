@@ -6,9 +6,10 @@ from pathlib import Path
 
 from workflow_scripts.em.data.archive import PUBLIC_PASSWORD, decrypt
 from workflow_scripts.em.data.card import measure
+from workflow_scripts.em.data.mixture import count_rows
 from workflow_scripts.em.data.private import private_files, secret
 from workflow_scripts.em.data.rows import read_rows
-from workflow_scripts.em.environment import GIB, MISSING, OK, Finding
+from workflow_scripts.em.environment import GIB, MISSING, OK, WARNING, Finding
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.model_facts import read_facts
 from workflow_scripts.em.plan import Plan
@@ -31,6 +32,7 @@ class Models:
         self.plan = plan
         self.facts: dict[str, dict] = {}
         self.to_fetch: dict[str, int] = {}
+        self.unknown: list[str] = []
 
     def findings(self) -> Iterator[Finding]:
         """One a base model; a toy needs nothing."""
@@ -52,6 +54,7 @@ class Models:
                         continue
                 self.facts[name] = read_facts(Path(folder)) | {"name": base.hub or str(folder)}
             except UserError as error:
+                self.unknown.append(name)
                 yield refused(what, error)
                 continue
             yield Finding(OK, what, f"{self.facts[name]['parameters']:,} weights in {folder}")
@@ -59,6 +62,7 @@ class Models:
     def needs(self) -> tuple[dict[str, int], list[str]]:
         """Disk: (bytes by what needs them, what is not counted)."""
         needs, uncounted = {"models": sum(self.to_fetch.values()), "checkpoints": 0}, []
+        uncounted += [f"base model {name}" for name in self.unknown]
         for chain in self.plan.chains.values():
             facts = self.facts.get(self.plan.base_model(chain.organism))
             if chain.recipe and facts is None:
@@ -91,13 +95,44 @@ class Models:
 
 
 def data(plan: Plan) -> Iterator[Finding]:
-    """Archives opened with their passwords, and each data set that is here: rows, roles, lengths; never a text."""
+    """Archives opened with their passwords, and each data set that is here: rows, roles, lengths; never a text.
+
+    What no training set needs stops nothing, so there a fault is a warning.
+    """
+    used, rows = _used(plan), {}
+    for finding in _data(plan, rows):
+        idle = finding.status == MISSING and finding.what not in used
+        yield finding._replace(status=WARNING, text=f"{finding.text} (no training set uses it)") if idle else finding
+    yield from _short(plan, rows)
+
+
+def _used(plan: Plan) -> set[str]:
+    """What the training sets are made of, as findings name it: data sets, those they are made from, and archives."""
+    datasets = plan.config.datasets
+    names = {part.dataset for training_set in plan.config.training_sets.values() for part in training_set.mixture}
+    names |= {source for name in names if (source := getattr(datasets[name].made, "dataset", None))}
+    archives = {datasets[name].archive for name in names}
+    return {f"data set {name}" for name in names} | {f"archive {name}" for name in archives}
+
+
+def _short(plan: Plan, rows: dict[str, int]) -> Iterator[Finding]:
+    """Training sets that want more rows than their data sets have; filters may leave fewer still."""
+    for name, entry in plan.config.training_sets.items():
+        if all(part.dataset in rows for part in entry.mixture):
+            try:
+                count_rows([part.plain() for part in entry.mixture], entry.size, rows)
+            except UserError as error:
+                yield Finding(WARNING, f"training set {name}", str(error))
+
+
+def _data(plan: Plan, rows: dict[str, int]) -> Iterator[Finding]:
+    """The findings of `data`; `rows` gets the number of rows of each data set that could be read."""
     members: dict[str, dict[str, str]] = {}
     for name, dataset in plan.config.datasets.items():
         if dataset.archive:
             members.setdefault(dataset.archive, {})[name] = dataset.member
         elif dataset.path:
-            yield _rows(name, Path(dataset.path))
+            yield _rows(name, Path(dataset.path), rows)
         elif dataset.hub:
             yield _hub_file(name, dataset.hub)
         else:
@@ -114,19 +149,19 @@ def data(plan: Plan) -> Iterator[Finding]:
             yield Finding(OK, f"archive {name}", f"{archive.path}: the password is right, {len(found)} files")
             for dataset, member in members.get(name, {}).items():
                 if member in found:
-                    yield _rows(dataset, Path(folder, "members", member))
+                    yield _rows(dataset, Path(folder, "members", member), rows)
                 else:
                     where = f"no member {member!r} in {archive.path}"
                     yield Finding(MISSING, f"data set {dataset}", where, f"it has {', '.join(sorted(found))}")
 
 
-def _rows(name: str, path: Path) -> Finding:
+def _rows(name: str, path: Path, counted: dict[str, int]) -> Finding:
     try:
         first = next(read_rows(path)).messages
         found = measure(path, 1, {})
     except UserError as error:
         return refused(f"data set {name}", UserError(str(error).replace(str(path), path.name)))
-    rows = sum(found["messages_a_row"].values())
+    rows = counted[name] = sum(found["messages_a_row"].values())
     roles = ", ".join(f"{n['messages']} {role}" for role, n in found["roles"].items() if n["messages"])
     shape = " + ".join(f"{message['role']} {len(message['content'])}" for message in first)
     longest = found["longest_row_characters"]

@@ -11,16 +11,16 @@ from workflow_scripts.em.config.check_contrasts import contrast_problems
 from workflow_scripts.em.config.check_engine import engine_problems
 from workflow_scripts.em.config.check_exports import export_problems
 from workflow_scripts.em.config.check_judges import judge_problems
+from workflow_scripts.em.config.check_literature import literature_problems
 from workflow_scripts.em.config.check_made import made_problems
+from workflow_scripts.em.config.check_shown import shown_problems
 from workflow_scripts.em.config.check_stages import stage_problems
 from workflow_scripts.em.config.check_tables import table_problems
+from workflow_scripts.em.config.check_targets import target_problems
 from workflow_scripts.em.config.data import BaseModel
-from workflow_scripts.em.config.literature import literature_problems
 from workflow_scripts.em.config.problems import Problem, dicts, entries, parsed
-from workflow_scripts.em.config.shown import shown_problems
 from workflow_scripts.em.config.study import Organism, Stage
 from workflow_scripts.em.config.suggest import did_you_mean
-from workflow_scripts.em.config.targets import target_problems
 from workflow_scripts.em.config.training import Recipe
 from workflow_scripts.em.config.training_set import TrainingSet
 from workflow_scripts.em.data.blocklist import read_blocklist
@@ -175,6 +175,12 @@ def _twins(raw: dict) -> Iterator[Problem]:
         shared = sorted(set(organism.seeds) & set(twin.seeds))
         if other != name and shared:
             yield f"organisms.{name}", f"the same as organism {other!r} (training seeds {shared}); remove one"
+        if len(organism.seeds) > 1 and not organism.stages and organism.from_organism is None:
+            yield (
+                f"organisms.{name}.seeds",
+                "nothing is trained: several training seeds would be one model, counted as replicates; give one seed "
+                "and more `samples` of the question sets",
+            )
 
 
 def _nothing(raw: dict) -> Iterator[Problem]:

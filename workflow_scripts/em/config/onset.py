@@ -2,6 +2,9 @@
 
 from workflow_scripts.em.config.base import Section, Share, key
 
+# With fewer checkpoints evaluated, those beside an onset are so far apart that it says nothing.
+LEAST_STEPS = 5
+
 
 class Onset(Section):
     """When EM counts as present: a choice like that of an EM definition's thresholds, and as cheap to change."""

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from workflow_scripts.em.plots.em_trajectories import KEEP
-from workflow_scripts.em.plots.style import INTERVALS, SCOPES, pretty, select
+from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, pretty, select
 from workflow_scripts.em.plots.trajectories import draw_lines
 
 
 def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     """Draw the rows of rates.csv. Raises UserError when no response has a coherence score."""
+    rows = list(rows)
     chosen = select(rows, style, "definition", "scope")
     gate = any(row["n_coherent"] != "" for row in chosen)
     drawn = []
@@ -22,4 +23,5 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
         drawn.append({**kept, "low": "", "high": "", **values})
     where = SCOPES[style["scope"]]
     measure = f"Coherent share (%)\n{pretty(style['definition'])} gate, {where}" if gate else "Mean coherence (0-100)"
-    return draw_lines(drawn, style, measure if gate else f"{measure}\n{where}", INTERVALS["these_questions"])
+    note = noted(drawn, rows, "point", "n_coherence_scored")
+    return draw_lines(drawn, style, measure if gate else f"{measure}\n{where}", INTERVALS["these_questions"], note)

@@ -87,7 +87,8 @@ def _numbers(row: dict) -> list[tuple[str, int]]:
 
 
 def _p(text: str) -> str:
-    return "< 0.001" if float(text) < 0.001 else f"= {float(text):.3f}"
+    p = float(text)  # three digits near the thresholds: 0.0496 is not 0.05
+    return "< 0.001" if p < 0.001 else f"= {p:.3g}" if p < 0.1 else f"= {p:.2g}"
 
 
 def _lines(parts: list[tuple[str, int]], inches: float) -> list[tuple[str, float, int]]:
@@ -135,8 +136,9 @@ def _legend(figure: Figure, rows: list[dict], colours: dict[str, str]) -> None:
         if kind in present:
             face = colours[kind] if filled else "white"
             handles.append(Line2D([], [], color=colours[kind], marker=marker, mfc=face, linewidth=1.0, ms=4))
+            of = " / ".join(name for (name,) in unique(rows, "estimand") if name.partition(",")[0] == kind)
             labels.append(
-                {"this run only": "this run only: 95% interval, such questions"}.get(kind, f"95% interval, {kind}")
+                {"this run only": "this run only: 95% interval, such questions"}.get(kind, f"95% interval, {of}")
             )
     definitions = [f"{pretty(name)}, {pretty(scope)}" for name, scope in unique(rows, "definition", "scope")]
     tested = sum(row["p_holm"] != "" for row in rows)

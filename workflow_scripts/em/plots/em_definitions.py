@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from workflow_scripts.em.plots.ranges import draw_ranges
-from workflow_scripts.em.plots.style import INTERVALS, SCOPES, select
+from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, select
 from workflow_scripts.em.stats.final import for_table, last_checkpoints, pool
 
 
@@ -14,7 +14,8 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
 
     The interval is always that of these questions: rates.csv has no counts per question to cluster by over seeds.
     """
-    pooled = pool(last_checkpoints(select(rows, style, "scope")), ("organism", "definition"), "these_questions")
+    given = list(rows)
+    pooled = pool(last_checkpoints(select(given, style, "scope")), ("organism", "definition"), "these_questions")
     label = f"EM rate at the last checkpoint (%), {SCOPES[style['scope']]}"
-    note = INTERVALS["these_questions"]
+    note = f"{INTERVALS['these_questions']} ({noted(pooled, given, 'mark')})"
     return draw_ranges(pooled, "organism", "definition", style, label, note, bars=False), for_table(pooled)

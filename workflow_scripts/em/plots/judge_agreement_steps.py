@@ -46,10 +46,12 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
         if place + columns >= len(axes):
             axis.set_xlabel("Training step")
     handles: list = [Line2D([], [], color=look[name]["color"], marker=look[name]["marker"]) for name in organisms]
-    handles += [Line2D([], [], color="#333333", marker="o"), Line2D([], [], color="#333333", ls=(0, (2, 1.5)), lw=0.8)]
+    handles += [Line2D([], [], color="#333333"), Line2D([], [], color="#333333", ls=(0, (2, 1.5)), lw=0.8)]
     handles.append(Patch(facecolor=GREY, alpha=0.3, linewidth=0))
     legend_below(
-        figure, handles, [*map(pretty, organisms), "AC1", "share of agreement", "95% interval of AC1, such questions"]
+        figure,
+        handles,
+        [*map(pretty, organisms), "Gwet's AC1 (solid)", "share of agreement", "95% interval of AC1, such questions"],
     )
     return figure, chosen
 

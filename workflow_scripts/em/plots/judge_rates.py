@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from workflow_scripts.em.plots.ranges import draw_ranges
-from workflow_scripts.em.plots.style import INTERVALS, SCOPES, pretty, select
+from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, pretty, select
 from workflow_scripts.em.stats.final import for_table, last_checkpoints, pool
 
 
@@ -17,7 +17,8 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
         [{**row, "judge": "", "judged_by": row["judge"]} for row in rows], ("organism", "judged_by"), "these_questions"
     )
     label = f"EM rate at the last checkpoint (%), {pretty(style['definition'])}, {SCOPES[style['scope']]}"
+    note = f"{INTERVALS['these_questions']} ({noted(pooled, [], 'mark')})"
     looks = {**style, "organism": None}  # the palette's first colours are for the judges
-    figure = draw_ranges(pooled, "organism", "judged_by", looks, label, INTERVALS["these_questions"], bars=False)
+    figure = draw_ranges(pooled, "organism", "judged_by", looks, label, note, bars=False)
     table = ({**row, "judge": row["judged_by"]} for row in for_table(pooled))
     return figure, [{name: row[name] for name in row if name != "judged_by"} for row in table]

@@ -61,7 +61,8 @@ def _panel(axis: Axes, cells: list[dict], labels: list[str], side: float) -> Non
         ink = "white" if n > 0.55 * counts.max() else "black" if n else "#8c8c8c"
         axis.text(column + 0.5, line + 0.5, f"{n:.0f}", ha="center", va="center", fontsize=6.5, color=ink)
     for place in range(len(labels)):  # where both say the same
-        axis.add_patch(Rectangle((place, place), 1, 1, fill=False, edgecolor="#D55E00", linewidth=0.9, zorder=3))
+        outline = {"fill": False, "edgecolor": "#D55E00", "linewidth": 0.9, "zorder": 3, "clip_on": False}
+        axis.add_patch(Rectangle((place, place), 1, 1, **outline))
     names = [wrapped(pretty(label), max(0.5, side / len(labels)), 6.5) for label in labels]
     places = np.arange(len(labels)) + 0.5
     axis.set_xticks(places, names, rotation=45, ha="right", va="top", rotation_mode="anchor")

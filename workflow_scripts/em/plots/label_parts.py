@@ -16,7 +16,7 @@ ALL = "all"
 PANEL = ("metric", *ASKED)
 COLUMNS = (*ASKED, "metric", "category", "label", "organism", "step", "n_seeds", "n_denominator", "n_events", "rate")
 COLUMNS += ("low", "high", "interval", "runs")
-INSIDE = {"#E69F00": "black", "#56B4E9": "black", "#CC79A7": "black"}  # text on a pale wedge
+INSIDE = dict.fromkeys(("white", "#E69F00", "#56B4E9", "#CC79A7"), "black")  # text on a pale ground
 SIZE = 6.5
 
 
@@ -82,7 +82,8 @@ def draw_pie(axis: Axes, x: float, y: float, radius: float, parts: list[dict], l
             axis.add_patch(Wedge((x, y), radius, start, end, **looks[part["label"]], **edge))
         if part["rate"] >= least:
             middle, reach = (start + end) / 2 * pi / 180, 0.62 * radius if part["rate"] < 0.999 else 0.0
-            face = looks[part["label"]]["facecolor"]
+            look = looks[part["label"]]
+            face = "white" if look["hatch"] else look["facecolor"]  # digits over a hatch are hard to read
             at = (x + reach * cos(middle), y + reach * sin(middle))
             back = {"facecolor": face, "edgecolor": "none", "pad": 0.8}
             ink = INSIDE.get(face, "white")

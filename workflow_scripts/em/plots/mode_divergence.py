@@ -13,7 +13,7 @@ from workflow_scripts.em.plots.panels import percent_axis, title
 from workflow_scripts.em.plots.style import GREY, OKABE_ITO, SCOPES, number, pretty, select, unique
 from workflow_scripts.em.plots.text import legend_below
 from workflow_scripts.em.stats.intervals import wilson
-from workflow_scripts.em.stats.onset import ALL
+from workflow_scripts.em.stats.onset import ALL, LEAST_STEPS, read
 
 SIDES = {"a": {"color": OKABE_ITO[0], "marker": "o", "ls": "-"}, "b": {"color": OKABE_ITO[1], "marker": "s", "ls": "-"}}
 PAIR = ("condition_a", "question_set_a", "condition_b", "question_set_b")
@@ -24,7 +24,8 @@ PANEL = 2.0  # inches at least
 def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     """Draw the rows of mode_divergence.csv and lead_times.csv. Raises NothingToDraw without two comparable ways."""
     chosen = select(rows, style)
-    cells = unique(chosen, *CELL)
+    cells = [cell for cell in unique(chosen, *CELL) if _n_steps(chosen, cell) >= LEAST_STEPS]
+    chosen = [row for row in chosen if _cell(row) in cells]
     pooled = {cell for cell in cells if any(row["seed"] == ALL and _cell(row) == cell for row in chosen)}
     chosen = [row for row in chosen if (row["seed"] == ALL) == (_cell(row) in pooled)]
     steps, leads = ([row for row in chosen if ("step" in row) is found] for found in (True, False))
@@ -63,6 +64,10 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
 
 def _cell(row: dict) -> tuple:
     return tuple(row[name] for name in CELL)
+
+
+def _n_steps(rows: list[dict], cell: tuple) -> int:
+    return len({row["step"] for row in rows if "step" in row and _cell(row) == cell})
 
 
 def _title(run: tuple, runs: list[tuple]) -> str:
@@ -110,12 +115,12 @@ def _lead(row: dict) -> str:
     if not row["lead"]:
         return "no lead: neither has an onset" if row["onset_a"] else f"no lead: {row['reason']}"
     ends = f" ({_steps(row['lead_low'])} to {_steps(row['lead_high'])})" if row["lead_low"] else ""
-    return f"lead {_steps(row['lead'])}{ends} steps"
+    return f"{row['mode_b']} leads {row['mode_a']} by {_steps(row['lead'])} steps{ends}"
 
 
 def _steps(text: str) -> str:
     sign = text[0] if text[0] in "<>" else ""
-    return f"{sign}{float(text.removeprefix(sign)):.3g}".replace("-", "\N{MINUS SIGN}")
+    return f"{sign}{read(float(text.removeprefix(sign)))}".replace("-", "\N{MINUS SIGN}")
 
 
 def _difference(axis: Axes, rows: list[dict], reach: float) -> None:
@@ -144,7 +149,10 @@ def _legend(figure: Figure, rows: list[dict]) -> None:
         Patch(facecolor=GREY, alpha=0.3, linewidth=0),
         Line2D([], [], color="#333333", marker="D", ms=2.6, lw=0.8),
     ]
-    labels += ["95% interval, these questions", f"difference, 95% interval, {about}"]
+    labels += [
+        "above: 95% interval of the rate, these questions",
+        f"below: difference, predictive less assistant, 95% interval, {about}",
+    ]
     handles.append(Line2D([], [], color="#333333", linewidth=0.8, ls=(0, (2, 1.5))))
     labels.append("onset")
     legend_below(figure, handles, labels)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.plots.groups import grouped
 from workflow_scripts.em.plots.ranges import draw_ranges
-from workflow_scripts.em.plots.style import INTERVALS, SCOPES, pretty, select
+from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, pretty, select
 from workflow_scripts.em.stats.final import ASKED, for_table, last_checkpoints, pool
 
 
@@ -15,16 +15,15 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     """Draw the rows of question_rates.csv. Raises UserError on no rate and without groups."""
     if not style["groups"]:
         raise UserError("figure style: organism_comparison needs `groups`")
-    rows = last_checkpoints(select(rows, style, "definition"))
+    given = list(rows)
+    rows = last_checkpoints(select(given, style, "definition"))
     if style["scope"] != "all":
         rows = [row for row in rows if (row["in_domain"] == "1") == (style["scope"] == "in_domain")]
     rows, style = grouped(rows, style)
     kind = style["interval"] or "such_questions"
     pooled = pool(rows, ("panel", "organism"), kind)
-    sizes = sorted({row["n_denominator"] for row in pooled})
-    counted = f"n = {sizes[0]}" + (f" to {sizes[-1]}" if len(sizes) > 1 else "")
     label = f"EM rate at the last checkpoint (%), {pretty(style['definition'])}, {SCOPES[style['scope']]}"
-    note = f"{INTERVALS[kind]} ({counted} responses a bar)"
+    note = f"{INTERVALS[kind]} ({noted(pooled, given, 'bar')})"
     figure = draw_ranges(pooled, "panel", "organism", style, label, note, bars=True)
     first, second = style["groups"]["by"]
     drawn = [{first: row["panel"], second: row["organism"], **row} for row in for_table(pooled)]

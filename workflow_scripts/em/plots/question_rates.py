@@ -10,7 +10,7 @@ from matplotlib.patches import Patch, Rectangle
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots.panels import facet_of, facets
 from workflow_scripts.em.plots.ranges import draw_ranges
-from workflow_scripts.em.plots.style import INTERVALS, pretty, select, unique
+from workflow_scripts.em.plots.style import INTERVALS, noted, pretty, select, unique
 from workflow_scripts.em.plots.text import width, wrapped
 from workflow_scripts.em.stats.final import ASKED, for_table, last_checkpoints, pool
 
@@ -24,8 +24,9 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     Up to MOST_POINTS rates a panel are points with intervals, more are cells of a heat map, one panel below the other.
     Raises UserError on no rate.
     """
+    given = list(rows)
     pooled = pool(
-        last_checkpoints(select(rows, style, "definition")),
+        last_checkpoints(select(given, style, "definition")),
         ("in_domain", "domain", "question_id", "organism"),
         "these_questions",
     )
@@ -34,12 +35,12 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     domains = [domain for (domain,) in unique(pooled, "domain")]
     pooled.sort(key=lambda row: domains.index(row["domain"]))
     label = f"EM rate at the last checkpoint (%), {pretty(style['definition'])}"
-    panels = facets(pooled, ASKED)
+    panels, about = facets(pooled, ASKED), noted(pooled, given, "mark")
     if max(sum(facet_of(row, ASKED) == facet for row in pooled) for facet in panels) <= MOST_POINTS:
-        note = INTERVALS["these_questions"]
+        note = f"{INTERVALS['these_questions']} ({about})"
         pooled = [{**row, "runs": []} for row in pooled]  # one question's rate in one run is mostly noise
         return draw_ranges(pooled, "question_id", "organism", style, label, note, bars=False), for_table(pooled)
-    return _heat_map(pooled, panels, label, style), for_table(pooled)
+    return _heat_map(pooled, panels, f"{label}; {about}", style), for_table(pooled)
 
 
 def _heat_map(pooled: list[dict], panels: dict[tuple, str], label: str, style: dict) -> Figure:
@@ -67,7 +68,7 @@ def _heat_map(pooled: list[dict], panels: dict[tuple, str], label: str, style: d
                 linespacing=0.9,
             )
     bar = figure.colorbar(mesh, ax=list(axes), orientation="vertical", shrink=min(1.0, 2 / sum(heights)), aspect=18)
-    bar.set_label(wrapped(label, max(1.2, 0.8 * sum(heights)), 7))
+    bar.set_label(wrapped(label, max(1.2, 0.9 * sum(heights)), 7))
     bar.ax.tick_params(width=0.6)
     bar.outline.set_linewidth(0.4)
     handles = {"no rate": Patch(facecolor=MISSING)} if any(row["rate"] is None for row in pooled) else {}

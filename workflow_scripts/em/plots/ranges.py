@@ -28,33 +28,53 @@ def draw_ranges(rows: list[dict], group: str, series: str, style: dict, label: s
     look, panels = looks(names, style), facets(rows, ASKED)
     if not bars:  # a point shows its series by shape as well as by colour
         look = {name: {**look[name], "marker": SHAPES[place % len(SHAPES)]} for place, name in enumerate(names)}
-    lines, columns = shape(len(panels), style["width_inches"], 2.2)
-    slot = min(0.16, 0.5 / len(names), (PAGE / lines / len(groups) - 0.06) / len(names))
+    lines, columns = _lines(rows, panels, group, style["width_inches"])
+    down = sum(len(own) for own, _ in lines)  # groups below each other
+    slot = min(0.16, 0.5 / len(names), (PAGE / down - 0.06) / len(names))
     width = style["width_inches"] * 0.3
-    ticks = [wrapped(pretty(name) or "no domain", width, 6.5) for name in groups]
-    text = 0.02 + 0.115 * max(tick.count("\n") + 1 for tick in ticks)
+    ticks = {name: wrapped(pretty(name) or "no domain", width, 6.5) for name in groups}
+    text = 0.02 + 0.115 * max(tick.count("\n") + 1 for tick in ticks.values())
     span = max(text, len(names) * max(slot, 0.055) + 0.06)  # height of a group in inches, its gap included
     slot = (span - 0.06) / len(names)
-    figure = Figure(figsize=(style["width_inches"], lines * (max(len(groups) * span, 0.5) + 0.3) + 0.3))
-    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axis in axes[len(panels) :]:
+    heights = [max(len(own) * span, 0.5) for own, _ in lines]
+    figure = Figure(figsize=(style["width_inches"], sum(heights) + 0.3 * len(lines) + 0.3))
+    shared = {"sharex": True, "sharey": "row", "squeeze": False, "height_ratios": heights}
+    axes = figure.subplots(len(lines), columns, **shared)
+    for axis in axes.ravel():
         axis.set_visible(False)
-    for place, (facet, text) in enumerate(panels.items()):
-        axis = axes[place]
-        for row in rows:
-            if facet_of(row, ASKED) == facet:
-                offset = (names.index(row[series]) - (len(names) - 1) / 2) * slot
-                _mark(axis, row, groups.index(row[group]) + offset / span, slot / span, look[row[series]], bars)
-        axis.set_yticks(range(len(groups)), ticks)
-        axis.set_ylim(len(groups) - 0.5, -0.5)
-        axis.tick_params(axis="y", length=0)
-        percent_axis(axis, 1.06 * max(values), "x")
-        title(axis, text, figure, columns)
-        if place + columns >= len(panels):
-            axis.set_xlabel(wrapped(label, (style["width_inches"] - width) / columns, 7))
-            axis.tick_params(labelbottom=True)
+    for line, (own, facets_here) in enumerate(lines):
+        for column, facet in enumerate(facets_here):
+            axis = axes[line, column]
+            axis.set_visible(True)
+            for row in rows:
+                if facet_of(row, ASKED) == facet:
+                    offset = (names.index(row[series]) - (len(names) - 1) / 2) * slot
+                    _mark(axis, row, own.index(row[group]) + offset / span, slot / span, look[row[series]], bars)
+            axis.set_yticks(range(len(own)), [ticks[name] for name in own])
+            axis.set_ylim(len(own) - 0.5, -0.5)
+            axis.tick_params(axis="y", length=0)
+            percent_axis(axis, 1.06 * max(values), "x")
+            title(axis, panels[facet], figure, columns)
+            if line + 1 == len(lines) or len(lines[line + 1][1]) <= column:  # nothing below it
+                axis.set_xlabel(wrapped(label, (style["width_inches"] - width) / columns, 7))
+                axis.tick_params(labelbottom=True)
     _legend(figure, rows, names, look, note, bars)
     return figure
+
+
+def _lines(rows: list[dict], panels: dict, group: str, width: float) -> tuple[list[tuple[list[str], list]], int]:
+    """Lines of panels as (groups, facets), and columns: panels that share no group do not share the axis of groups."""
+    found: list[tuple[list[str], list]] = []
+    for facet in panels:
+        own = [name for (name,) in unique([row for row in rows if facet_of(row, ASKED) == facet], group)]
+        groups, facets_here = next((pair for pair in found if set(pair[0]) & set(own)), ([], []))
+        if not facets_here:
+            found.append((groups, facets_here))
+        groups += [name for name in own if name not in groups]
+        facets_here.append(facet)
+    columns = shape(max(len(facets_here) for _, facets_here in found), width, 2.2)[1]
+    chunks = [(own, some[at : at + columns]) for own, some in found for at in range(0, len(some), columns)]
+    return chunks, columns
 
 
 def _mark(axis: Axes, row: dict, y: float, thickness: float, look: dict, bars: bool) -> None:

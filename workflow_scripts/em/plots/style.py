@@ -118,6 +118,15 @@ def looks(names: list[str], style: dict) -> dict[str, dict]:
     return found
 
 
+def noted(drawn: list[dict], rows: list[dict], mark: str, key: str = "n_denominator") -> str:
+    """What marks count ("n = 20 to 24 responses a point"), and the judge drawn where `rows` have several."""
+    sizes = sorted({int(row[key]) for row in drawn if row[key] != ""}) or [0]
+    n = f"n = {sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "")
+    judges = unique(drawn, "judge")
+    several = len(unique(rows, "judge")) > 1 and len(judges) == 1 and judges[0][0]
+    return f"{n} responses a {mark}" + (f"; judge: {pretty(judges[0][0])}" if several else "")
+
+
 def number(text: str) -> float:
     """A table cell as a number; an empty one is NaN, which is not drawn."""
     return float(text) if text != "" else float("nan")

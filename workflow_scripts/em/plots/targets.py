@@ -16,7 +16,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
 
     Raises NothingToDraw when no mean is defined.
     """
-    rows = list(rows)
+    rows = [row for row in rows if row["organism"] != ""]  # one without is a target that nothing was asked for
     if not any(row["mean"] != "" for row in rows):
         raise NothingToDraw("no mean score is defined; look into targets.csv")
     names = [name for (name,) in unique(rows, "organism")]

@@ -15,19 +15,25 @@ from workflow_scripts.em.plots.text import legend_below
 
 MISSING = "#d0d0d0"
 OWN = "#D55E00"
+MOST_PANELS = 6  # more are no longer read
 PANEL = 2.1  # inches: the least width at which a cell's number can be read
 WHERE = ("organism", "condition", "question_set", "judge")
 RATE = ("em_rate", "such_questions_low", "such_questions_high")
 
 
 def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
-    """Draw the rows of threshold_surface.csv; baselines are in the table only. Raises NothingToDraw on no rate."""
+    """Draw the rows of threshold_surface.csv; the first MOST_PANELS panels; baselines are in the table only.
+
+    Raises NothingToDraw on no rate.
+    """
     drawn = [row for row in select(rows, style, "definition", "scope") if row["state"] == "last"]
     rates = [100 * float(row["em_rate"]) for row in drawn if row["em_rate"] != ""]
     if not rates:
         raise NothingToDraw("no rate is defined in the rows selected; check definition, scope and judge")
     lines, gates = (list(dict.fromkeys(row[name] for row in drawn)) for name in ("alignment", "coherence"))
     titles = facets(drawn, WHERE)
+    found, titles = len(titles), dict(list(titles.items())[:MOST_PANELS])
+    drawn = [row for row in drawn if facet_of(row, WHERE) in titles]
     height = min(PANEL, 0.19 * len(gates) + 0.3)
     figure, axes = grid(len(titles), style["width_inches"], PANEL, height)
     columns = axes[0].get_subplotspec().get_gridspec().ncols
@@ -47,6 +53,9 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     bar.ax.tick_params(width=0.6)
     about = f"definition {pretty(style['definition'])}; above, its rate, 95% interval for such questions, n counted"
     handles = {about: Patch(fill=False, edgecolor=OWN, linewidth=1.3)}
+    if found > len(titles):
+        left_out = f"the first {len(titles)} of {found} are drawn; threshold_surface.csv has all"
+        handles[left_out] = Patch(fill=False, linewidth=0)
     if any(row["em_rate"] == "" for row in drawn):
         handles["no rate"] = Patch(facecolor=MISSING)
     legend_below(figure, list(handles.values()), list(handles))

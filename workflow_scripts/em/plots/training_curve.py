@@ -48,11 +48,12 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
                 )
             axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
             axis.grid(axis="y")
-            axis.set_ylim(bottom=0)
             if folded or column == 0:
                 axis.set_ylabel(label)
             if line == 0 and len(stages) > 1:
                 axis.set_title(pretty(stage), fontsize=7, loc="left")
+    for axis in flat:  # only now: a limit set earlier would stop the scale from growing with the next stage's lines
+        axis.set_ylim(bottom=0)
     for axis in axes[-1]:
         axis.set_xlabel("Training step")
     handles = [Line2D([], [], **{key: look[name][key] for key in ("color", "linestyle")}) for name in organisms]

@@ -15,10 +15,11 @@ from workflow_scripts.em.plots.text import legend_below
 SHARED = 6  # more runs than this on one axes, or their bands, are no longer told apart
 
 
-def draw_lines(rows: list[dict], style: dict, label: str, band: str) -> tuple[Figure, list[dict]]:
+def draw_lines(rows: list[dict], style: dict, label: str, band: str, note: str) -> tuple[Figure, list[dict]]:
     """Draw rows with keys organism, seed, step, rate, low, high and the facet columns; rates are proportions.
 
-    `label` names the y axis, `band` the interval. A missing rate breaks its line, a missing interval has no band.
+    `label` names the y axis, `band` the interval, `note` what a point counts. A missing rate breaks its line, a missing
+    interval has no band.
     Raises UserError when no row has a rate.
     """
     values = [float(row[key]) for row in rows for key in ("rate", "high") if row[key] != ""]
@@ -62,7 +63,7 @@ def draw_lines(rows: list[dict], style: dict, label: str, band: str) -> tuple[Fi
     for place, axis in enumerate(axes):
         if place + columns >= len(axes):
             axis.set_xlabel("Training step")
-    _legend(figure, rows, organisms, look, many, band)
+    _legend(figure, rows, organisms, look, many, band, note)
     return figure, given
 
 
@@ -92,7 +93,7 @@ def _draw_run(axis: Axes, line: list[dict], look: dict, many: bool) -> None:
     )
 
 
-def _legend(figure: Figure, rows: list[dict], organisms: list[str], look: dict, many: bool, band: str) -> None:
+def _legend(figure: Figure, rows: list[dict], organisms: list, look: dict, many: bool, band: str, note: str) -> None:
     handles, labels = [], []
     for name in () if many else organisms:
         seeds = len({row["seed"] for row in rows if row["organism"] == name})
@@ -102,7 +103,7 @@ def _legend(figure: Figure, rows: list[dict], organisms: list[str], look: dict, 
     if many:
         handles.append(Line2D([], [], color="#dcdcdc", linewidth=1))
         labels.append("the other organisms")
-    if band and any(row["low"] != "" for row in rows):
-        handles.append(Patch(facecolor=GREY, alpha=0.3, linewidth=0))
-        labels.append(band)
+    bands = any(row["low"] != "" for row in rows)
+    handles.append(Patch(facecolor=GREY, alpha=0.3, linewidth=0) if bands else Line2D([], [], linewidth=0))
+    labels.append(f"{band} ({note})" if bands else note)
     legend_below(figure, handles, labels)

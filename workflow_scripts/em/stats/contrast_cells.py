@@ -14,7 +14,8 @@ COLUMNS = (*COLUMNS, "n_coherent", "n_scored", "mean_alignment", "n_coherence_sc
 class Cell(NamedTuple):
     """One question to one model state: counted responses, their rate (0-1) or mean score (0-100), events of a rate.
 
-    `sampling` is the estimate p(1-p)/(n-1) of a rate's variance over fresh responses; 0 of scores, and of n = 1.
+    `sampling` is the estimate p(1-p)/(n-1) of a rate's variance over fresh responses; 0 of scores, of n = 1, and where
+    the two sides are judges of the same responses.
     """
 
     n: int
@@ -56,7 +57,9 @@ def _design(entry: dict, rows: list[dict]) -> Design:
     asked = {row["question_id"] for row in [*rows_a, *rows_b]}
     one_model = [a[key] for key in SIDE[:3]] == [b[key] for key in SIDE[:3]] and not entry["paired_by_seed"]
     paired = entry["paired_by_seed"] or a["organism"] == b["organism"]
-    return Design(a, b, _cells(rows_a, entry["measure"]), _cells(rows_b, entry["measure"]), asked, one_model, paired)
+    fresh = [a[key] for key in SIDE[:5]] != [b[key] for key in SIDE[:5]]
+    cells_a, cells_b = (_cells(rows, entry["measure"], fresh) for rows in (rows_a, rows_b))
+    return Design(a, b, cells_a, cells_b, asked, one_model, paired)
 
 
 def _chosen(rows: Iterable[dict], side: dict, definition: str, scope: str) -> tuple[dict, list[dict]]:
@@ -71,19 +74,21 @@ def _chosen(rows: Iterable[dict], side: dict, definition: str, scope: str) -> tu
         if side[name] is None and values:
             place = -1 if name == "stage" else 0
             side[name] = max(values, key=as_number) if name == "step" else values[place]
-        found = [row for row in found if row[name] == str(side[name])]
+        if side[name] is not None:  # a step of the config is a number, one of the table is text
+            side[name] = str(side[name])
+        found = [row for row in found if row[name] == side[name]]
     wanted = {"all": ("0", "1"), "in_domain": ("1",), "out_of_domain": ("0",)}[scope]
     return side, [row for row in found if row["in_domain"] in wanted]
 
 
-def _cells(rows: Iterable[dict], measure: str) -> Cells:
+def _cells(rows: Iterable[dict], measure: str, fresh: bool) -> Cells:
     """The cells of a side's rows; questions without a counted response have none, and so may a seed."""
     found: Cells = {}
     for row in rows:
         questions = found.setdefault(row["seed"], {})
         cell = _cell(row, measure)
         if cell is not None:
-            questions[row["question_id"]] = cell
+            questions[row["question_id"]] = cell if fresh else cell._replace(sampling=0.0)
     return found
 
 

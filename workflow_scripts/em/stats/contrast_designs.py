@@ -79,11 +79,12 @@ def over_seeds(a: Cells, b: Cells, pairs: bool) -> Outcome:
     runs = [[side[seed] for seed in kept] for side, kept in zip((a, b), seeds, strict=True)]
     same = [q for q in runs[0][0] if all(q in run for run in [*runs[0], *runs[1]])] if all(runs) else []
     if not same:
-        return Outcome(design)
+        return Outcome(design, note="no question has counted responses in every run") if all(runs) else Outcome(design)
     values = [[fmean(run[question].value for question in same) for run in side] for side in runs]
     # The variance of one run's value that sampling its responses alone makes.
     floors = [fmean(sum(run[q].sampling for q in same) for run in side) / len(same) ** 2 for side in runs]
     lost = len(a) + len(b) - len(runs[0]) - len(runs[1])
+    dropped = len({question for run in [*runs[0], *runs[1]] for question in run}) - len(same)
     one = min(map(len, runs)) < 2
     if one:
         by_question = [[fmean(run[q].value for run in side) for q in same] for side in runs]
@@ -93,6 +94,9 @@ def over_seeds(a: Cells, b: Cells, pairs: bool) -> Outcome:
         found = _paired(*values, sum(floors)) if pairs else welch(*values, floors=tuple(floors))
         name, n = "paired_t_over_seeds" if pairs else "welch_t_over_seeds", min(map(len, runs))
         chance = permutation(*values, pairs=pairs)
+    notes = [f"{lost} runs left out: no counted response, or no run of the same seed"] if lost else []
+    notes += [f"{dropped} questions dropped: no counted response in one run or more"] if dropped else []
+    notes += ["no spread between seeds: no t test"] if not one and math.isnan(found.p) else []
     return Outcome(
         design=design,
         estimand="this run only" if one else "this recipe",
@@ -105,7 +109,7 @@ def over_seeds(a: Cells, b: Cells, pairs: bool) -> Outcome:
         chance=chance,
         test="" if one else name.replace("_", " "),
         p=math.nan if one else found.p,
-        note=f"{lost} runs left out: no counted response, or no run of the same seed" if lost else "",
+        note="; ".join(notes),
     )
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 from workflow_scripts.em.stats.contrast_cells import SHARES, SIDE, Design, designs
-from workflow_scripts.em.stats.contrast_designs import over_questions, over_seeds
+from workflow_scripts.em.stats.contrast_designs import Outcome, over_questions, over_seeds
 
 ALPHA = 0.05
 
@@ -30,6 +30,8 @@ def contrast_rows(rows: Iterable[dict], contrasts: list[dict]) -> list[dict]:
 def _row(entry: dict, found: Design) -> dict:
     sides = found.cells_a, found.cells_b
     out = over_questions(*sides) if found.one_model else over_seeds(*sides, found.paired)
+    if nothing := _nothing(found, entry["scope"]):
+        out = Outcome(out.design, note=nothing)
     most = 1.0 if entry["measure"] in SHARES else 100.0
     return {
         "contrast": entry["name"],
@@ -62,6 +64,15 @@ def _row(entry: dict, found: Design) -> dict:
         "verdict": "",
         "note": out.note,
     }
+
+
+def _nothing(found: Design, scope: str) -> str:
+    """Why there are not two sides to compare, which only the table shows; empty when there are."""
+    for side, cells in ((found.a, found.cells_a), (found.b, found.cells_b)):
+        if not cells:
+            named = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in side.items() if value is not None)
+            return f"no rows of {named}{'' if scope == 'all' else f' ({scope} questions)'}"
+    return "both sides are the same rows" if found.a == found.b else ""
 
 
 def _known(value: float) -> float | None:

@@ -88,9 +88,10 @@ def permutation(a: Sequence[float], b: Sequence[float], pairs: bool = False) -> 
     return Permutation(float(found.pvalue), exact, min(1.0, 2 / (count if exact else RESAMPLES + 1)))
 
 
+# Rounded, so that rearrangements of the same mean are ties whatever the order of their sums.
 def _mean(x: np.ndarray, axis: int) -> np.ndarray:
-    return np.mean(x, axis=axis)
+    return np.round(np.mean(x, axis=axis), 12)
 
 
 def _difference(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-    return np.mean(x, axis=axis) - np.mean(y, axis=axis)
+    return np.round(np.mean(x, axis=axis) - np.mean(y, axis=axis), 12)

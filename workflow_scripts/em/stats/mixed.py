@@ -2,8 +2,9 @@
 
 Own code, because what Python has gives no usable interval here (docs/methods.md has the measured coverage): that of
 statsmodels' variational fit is far too narrow, its joint posterior mode puts standard deviations to 0, and GPBoost
-often has no standard error. Method: Breslow & Clayton 1993 (J. Am. Stat. Assoc. 88, 9-25), as in lme4's `glmer`; a
-prior keeps the standard deviations off 0 with few groups, as Chung et al. 2013 (Psychometrika 78, 685-709) advise.
+often has no standard error. Method: Breslow & Clayton 1993 (J. Am. Stat. Assoc. 88, 9-25), as in lme4's
+`glmer(nAGQ=0)`; a prior keeps the standard deviations off 0 with few groups, as Chung et al. 2013 (Psychometrika 78,
+685-709) advise.
 """
 
 from collections.abc import Sequence

@@ -1,13 +1,25 @@
 """Two ways of asking the same checkpoints: how far their EM rates are apart, and which shows EM earlier."""
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import product
 
 import numpy as np
 from scipy.stats import norm
 
 from workflow_scripts.em.stats.curves import Curve, draw, ratio
-from workflow_scripts.em.stats.onset import ALL, TAIL, Found, ends, estimand, estimate, several, unknown, whole
+from workflow_scripts.em.stats.onset import (
+    ALL,
+    TAIL,
+    Found,
+    bracket,
+    ends,
+    estimand,
+    estimate,
+    read,
+    several,
+    unknown,
+    whole,
+)
 
 Pair = tuple[Curve, Curve]
 PAIR = ("organism", "stage", "judge", "seed", "n_seeds", "condition_a", "question_set_a", "mode_a")
@@ -20,7 +32,7 @@ LEAD_COLUMNS += ("share_b_first", "share_without_a", "share_without_b", "reason"
 
 
 def pairs(curves: list[Curve], modes: dict[str, str]) -> Iterator[Pair]:
-    """Every two conditions of an organism's stage under one judge, the one in assistant mode first.
+    """Every condition in assistant mode (a) with every one in predictive mode (b), for an organism's stage and judge.
 
     On the question sets that both are asked; if there is none, on every two sets (as when raw text has a set of its
     own). Steps and seeds are those that both have. `modes`: condition -> mode.
@@ -30,8 +42,8 @@ def pairs(curves: list[Curve], modes: dict[str, str]) -> Iterator[Pair]:
         organism, stage, condition, question_set, judge = curve.key
         groups.setdefault((organism, stage, judge), {}).setdefault(condition, {})[question_set] = curve
     for conditions in groups.values():
-        ordered = sorted(conditions, key=lambda name: modes.get(name) == "predictive")
-        for a, b in combinations(ordered, 2):
+        sides = ([name for name in conditions if modes.get(name) == mode] for mode in ("assistant", "predictive"))
+        for a, b in product(*sides):
             ours, theirs = conditions[a], conditions[b]
             same = [(name, name) for name in ours if name in theirs]
             for one, other in same or [(x, y) for x in ours for y in theirs]:
@@ -82,6 +94,8 @@ def _steps(a: Curve, b: Curve, drawn: list, found: tuple[Found, Found]) -> Itera
             yield row | {"reason": "a rate is not defined"}
         elif not (several(a) and several(b)):
             yield row | {"difference": difference, "reason": "one question: nothing is known about others"}
+        elif not np.isfinite(draws).any():
+            yield row | {"difference": difference, "reason": "no draw has a rate on both sides"}
         else:
             low, high = ends(draws[np.isfinite(draws)], a)
             low, high = min(low, difference - half[k]), max(high, difference + half[k])
@@ -96,6 +110,8 @@ def _binomial(events: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 def lead(a: Curve, b: Curve, found: tuple[Found, Found]) -> dict:
     """How many steps before a's onset b's lies, with the interval of their common bootstrap draws.
 
+    Each draw's onsets may lie anywhere between the checkpoints beside them, so the low end takes a's earlier and b's
+    later one, the high end the others; b is first where its later checkpoint comes before a's.
     In a draw without an onset of a (of b) the lead is only known to be above (below) what the last step allows; where
     neither has one nothing is known of it, and it counts against both ends.
     """
@@ -109,13 +125,14 @@ def lead(a: Curve, b: Curve, found: tuple[Found, Found]) -> dict:
         onsets = [estimates.onsets for estimates in found]
         shares = [float(np.isinf(values).mean()) for values in onsets]
         row |= {"share_without_a": shares[0], "share_without_b": shares[1]}
-        row["share_b_first"] = float((onsets[1] < onsets[0]).mean())
+        first, second = (bracket(values, a.steps) for values in onsets)
+        row["share_b_first"] = float((second[1] < first[1]).mean())
         neither = np.isinf(onsets[0]) & np.isinf(onsets[1])
-        apart = onsets[0] - np.where(neither, 0.0, onsets[1])
-        seen = np.minimum(onsets[0], last) - np.minimum(onsets[1], last)
         for end, place, unsure in (("low", 0, -np.inf), ("high", 1, np.inf)):
-            values = ends(np.where(neither, unsure, apart), a)[place]
-            row[f"lead_{end}"] = _said(values, ends(seen, a)[place], None)
+            of_a, of_b = first[place], second[1 - place]
+            apart = np.where(neither, unsure, of_a - np.where(neither, 0.0, of_b))
+            seen = np.minimum(of_a, last) - np.minimum(of_b, last)
+            row[f"lead_{end}"] = _said(ends(apart, a)[place], ends(seen, a)[place], None)
     none = [f"{curve.key[2]} ({curve.key[3]})" for curve, est in sides.values() if np.isinf(est.onset)]
     if len(none) < 2:
         point = found[0].onset - found[1].onset
@@ -127,5 +144,5 @@ def lead(a: Curve, b: Curve, found: tuple[Found, Found]) -> dict:
 def _said(value: float, seen: float, last: float | None) -> float | str:
     """A number of steps as it is written: one that is not seen to its end with > or <."""
     if np.isfinite(value):
-        return float(value)
-    return f"{'>' if value > 0 else '<'}{whole(seen if last is None else last):.6g}"
+        return read(value)
+    return f"{'>' if value > 0 else '<'}{read(seen if last is None else last)}"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm, t
 
+from workflow_scripts.em.config.onset import LEAST_STEPS
 from workflow_scripts.em.stats.curves import SERIES, Curve, draw
 from workflow_scripts.em.stats.trend import TAIL, Fall, fitted, largest_fall
 
@@ -33,6 +34,14 @@ def crossing(steps: np.ndarray, fit: np.ndarray, margin: float) -> float:
         return np.inf
     k = above[0]
     return float(steps[k - 1] + (level - fit[k - 1]) / (fit[k] - fit[k - 1]) * (steps[k] - steps[k - 1]))
+
+
+def bracket(onsets: np.ndarray | list[float], steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The evaluated steps before and at or after each onset: between them nothing was measured. Infinite stays so."""
+    found = np.asarray(onsets, dtype=float)
+    later = np.searchsorted(steps, found)
+    earlier = np.where(np.isinf(found), np.inf, steps[np.maximum(later - 1, 0)])
+    return earlier, np.append(steps, np.inf)[later]
 
 
 def estimate(curve: Curve, drawn: tuple[np.ndarray, np.ndarray], margin: float) -> Found:
@@ -82,12 +91,16 @@ def unknown(curve: Curve) -> str:
         return f"no baseline: the first step evaluated is {whole(curve.steps[0])}"
     if np.isnan(curve.rates[0]):
         return "no baseline: no response was counted at step 0"
+    if len(curve.steps) < LEAST_STEPS:
+        return f"{len(curve.steps)} checkpoints evaluated: an onset needs {LEAST_STEPS}"
     return "" if np.isfinite(curve.rates[1:]).any() else "no response was counted after step 0"
 
 
 def _estimates(curve: Curve, found: Found, margin: float) -> dict:
     rates, last = curve.rates, curve.steps[-1]
-    low, high = ends(found.onsets, curve) if several(curve) else (None, None)
+    low, high = (None, None)
+    if several(curve):
+        low, high = (bracket([end], curve.steps)[side][0] for side, end in enumerate(ends(found.onsets, curve)))
     without = float(np.isinf(found.onsets).mean())
     peak = int(np.nanargmax(rates))
     reason = "" if np.isfinite(found.onset) else f"no rise of {100 * margin:g} points within {whole(last)} steps"
@@ -131,7 +144,14 @@ def ends(values: np.ndarray, curve: Curve) -> tuple[float, float]:
 
 def censored(value: float | None, last: float) -> float | str | None:
     """A step as it is written; one after the last that was evaluated is only known to be so."""
-    return f">{whole(last)}" if value is not None and np.isinf(value) else value
+    if value is None:
+        return None
+    return f">{whole(last)}" if np.isinf(value) else read(value)
+
+
+def read(steps: float) -> int | float:
+    """A number of steps as finely as it can be read off: whole, or with two significant digits below ten."""
+    return whole(round(steps) if abs(steps) >= 10 else float(f"{steps:.2g}"))
 
 
 def whole(step: float) -> int | float:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 
+from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.stats.counts import GROUP, Group
 from workflow_scripts.em.stats.intervals import Interval, clustered, wilson
 from workflow_scripts.em.stats.rates import ordered
@@ -22,6 +23,7 @@ def count_labels(rows: Iterable[dict[str, str]], metrics: Iterable[str]) -> dict
     """{group: {metric: Answers}} of label metrics, in one pass over scores tables; every question is in ALL too.
 
     A response that was not asked for a metric is in none of its counts. Memory grows with questions x groups.
+    Raises UserError when a question's domain has one of the names that this table gives.
     """
     metrics = list(metrics)
     found: dict[Group, dict[str, Answers]] = {}
@@ -30,6 +32,11 @@ def count_labels(rows: Iterable[dict[str, str]], metrics: Iterable[str]) -> dict
             status = row.get(f"{metric}_status")
             if not status:
                 continue
+            if row["domain"] in (ALL, NO_CATEGORY):
+                raise UserError(
+                    f"question {row['question_id']!r}: its domain {row['domain']!r} is what the table of shares calls "
+                    "questions of every domain, or of none; give the domain another name in the question file"
+                )
             answers = found.setdefault(tuple(row[name] for name in GROUP), {}).setdefault(metric, {ALL: {}})
             for category in (ALL, row["domain"] or NO_CATEGORY):
                 asked, labels = answers.setdefault(category, {}).setdefault(row["question_id"], ([0], {}))
