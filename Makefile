@@ -29,9 +29,9 @@ demo: setup
 	@$(BIN)/snakemake --cores 2 --quiet host rules
 	@$(BIN)/python -m workflow_scripts.summary --results results/default
 
-# A file's tests stay together: they share what is dear to make.
+# A file's tests stay together: they share what is dear to make. The files that take longest come first (pyproject.toml).
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup
 	$(BIN)/python -m pytest -m "not slow"
