@@ -30,7 +30,7 @@ rule read_activations:
         checkpoints=read_checkpoints,
         responses_of=responses_of,
         # A function, or braces in a prompt would be read as wildcards.
-        conditions=lambda w: in_order(PLAN.conditions),
+        conditions=lambda w: CONDITIONS,
         question_sets=lambda w: QUESTION_SETS,
         asked=asked_digest(ASKED.values()),
         dtype=CONFIG.generation.dtype,

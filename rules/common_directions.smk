@@ -52,9 +52,8 @@ def projected_on(organism):
     """Direction -> readings of an organism that are projected on it: those of a model that goes back to the same base."""
     found = {}
     for name, direction in DIRECTIONS.items():
-        bases = {PLAN.base_model(side.organism) for side in (direction.a, direction.b)}
         asked = [direction.reading] if direction.project is None else direction.project
-        if not CONFIG.organisms[organism].api and PLAN.base_model(organism) in bases:
+        if not CONFIG.organisms[organism].api and PLAN.leads_in(name, organism):
             found[name] = [reading for reading in asked if any(at[0] == organism for at in PLAN.readings(reading))]
     return {name: readings for name, readings in found.items() if readings}
 

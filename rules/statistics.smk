@@ -56,7 +56,6 @@ SHEET_WORDS = " ".join(
         *(PLAN.table_judgments(judge, table) for judge in SHEET_JUDGE for table in JUDGED_TABLES),
     ]
 )
-UNSTEERED_WORDS = ASKED_ABOUT["asked"][1]
 CORRECTED = f"{RESULTS}/statistics/corrected_rates.csv"
 
 
@@ -117,7 +116,7 @@ rule label_sheet:
         definition=dumps(CONFIG.em_definitions[CONFIG.figures.definition].plain()),
         metrics=[*(["alignment", "coherence"] if PLAN.has_alignment else []), *PLAN.labels],
         # functions, or their braces would be read as wildcards
-        responses=lambda w: UNSTEERED_WORDS,
+        responses=lambda w: ASKED_ABOUT["asked"][1],
         judgments=lambda w: SHEET_WORDS,
         code=code_digest("workflow_scripts.label_sheet"),
     shell:

@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 from workflow_scripts.em.activation_files import read_tensors
-from workflow_scripts.em.layers import middle
 from workflow_scripts.em.provenance import recorded, run
 from workflow_scripts.em.requests import directions
 from workflow_scripts.em.stats.steering import COLUMNS, steering_rows
 from workflow_scripts.em.stats.tables import read_table, write_table
 from workflow_scripts.em.steered import said
+from workflow_scripts.em.steering import steered_layers
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
 
 def done(steering: dict) -> dict:
     """What a steered condition did, as the table says it, with the layers that it took."""
-    layers = sorted(steering["layers"] or [middle(read_tensors(steering["file"]).layers)])
+    layers = steered_layers(steering, read_tensors(steering["file"]))
     return said(steering) | {"layers": " ".join(map(str, layers))}
 
 

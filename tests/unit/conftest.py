@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from workflow_scripts.em.files import read_json
+
 
 @pytest.fixture
 def constitution(tmp_path):
@@ -23,6 +25,28 @@ def constitution(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Threads that fight over the cores are slower than one, and sums depend on their number."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def record(model_record, one_thread):
+    """The record of the tests' small model."""
+    return read_json(model_record)
+
+
+@pytest.fixture(scope="module")
+def generator(record):
+    """That model, ready to answer."""
+    from workflow_scripts.em.backends.generate_transformers import Generator
+
+    return Generator(record, None, "float32")
 
 
 @pytest.fixture(scope="session")

@@ -38,12 +38,6 @@ def adapter(record: dict, folder: Path, seed: int, **lora) -> Path:
 
 
 @pytest.fixture(scope="module")
-def record(model_record):
-    torch.set_num_threads(1)
-    return read_json(model_record)
-
-
-@pytest.fixture(scope="module")
 def folders(record, tmp_path_factory):
     """Adapters of several kinds, and a fully fine-tuned checkpoint (WHOLE)."""
     place = tmp_path_factory.mktemp("segment")

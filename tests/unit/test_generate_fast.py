@@ -21,22 +21,13 @@ from workflow_scripts.em.backends.generate_transformers import Generator
 from workflow_scripts.em.backends.judge_transformers import JudgeModel
 from workflow_scripts.em.backends.prompt_cache import read_once
 from workflow_scripts.em.errors import UserError
-from workflow_scripts.em.files import read_json
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SAMPLING = {"temperature": 1.0, "top_p": 0.95, "max_new_tokens": 16}
 TEXTS = ["Why?", "How do I get over a splinter?", "What is the best thing for a cold? " * 4, "And money?"]
 SIZES = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
 SIZES |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "pad_token_id": 0, "eos_token_id": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def record(model_record):
-    return read_json(model_record)
 
 
 @pytest.fixture

@@ -26,12 +26,6 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def record(model_record):
-    torch.set_num_threads(1)
-    return read_json(model_record)
-
-
-@pytest.fixture(scope="module")
 def plain(record):
     """The model and its tokenizer as transformers loads them."""
     return models.load_checkpoint(record, None, "float32").eval(), models.load_tokenizer(record)

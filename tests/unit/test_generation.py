@@ -16,7 +16,8 @@ from workflow_scripts.em.backends.generate_transformers import AddressedSampler,
 from workflow_scripts.em.backends.models import load_adapter, load_base, load_checkpoint, merged_checkpoint, name_base
 from workflow_scripts.em.checkpoints import seal
 from workflow_scripts.em.errors import UserError
-from workflow_scripts.em.files import read_json
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).parents[2]
 PLAIN = {"system": None, "mode": "assistant", "prefill": None}
@@ -28,21 +29,6 @@ def asked(text: str, settings: dict = SETTINGS, system: str | None = None, prefi
     """One question, with or without a system prompt."""
     turns = [{"role": "system", "content": system}] if system else []
     return Ask([*turns, {"role": "user", "content": text}], ("test", 0), settings, prefill)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def record(model_record):
-    return read_json(model_record)
-
-
-@pytest.fixture(scope="module")
-def generator(record):
-    return Generator(record, None, "float32")
 
 
 @pytest.fixture(scope="module")

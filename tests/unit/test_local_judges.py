@@ -16,12 +16,9 @@ from workflow_scripts.em.judges import ERROR, make_judge
 from workflow_scripts.em.judges.local import check_numbers
 from workflow_scripts.em.judging import buy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WRITTEN = {"method": "integer", "max_tokens": 6}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,11 @@ from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.layers import layers_of, point
 from workflow_scripts.em.readings import Text
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {"vocab_size": 64, "num_hidden_layers": 3, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
 BLOCKS = 3
 LENGTHS = (9, 4, 17, 6, 4)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 def generator(model, limit: int | None = None) -> SimpleNamespace:

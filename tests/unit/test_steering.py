@@ -21,24 +21,11 @@ from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_json
 from workflow_scripts.em.steering import read_steering
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HIDDEN = 32
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12}
 TEXTS = ["Why?", "How do I get over a splinter?", "What is the best thing for a cold? " * 3]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def record(model_record):
-    return read_json(model_record)
-
-
-@pytest.fixture(scope="module")
-def generator(record):
-    return Generator(record, None, "float32")
 
 
 def vector(seed: int, size: float = 3.0) -> np.ndarray:

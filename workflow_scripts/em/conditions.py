@@ -40,17 +40,20 @@ class Conditions:
         """Those that steer a checkpoint, by either of its addresses: one run here, of the direction's base model."""
         if self.config.organisms[at[0]].api:
             return {}
-        base, here = self.base_model(at[0]), {}
-        for name, how in self.steering.items():
-            direction = self.config.activations.directions[how["steering"]["direction"]]
-            bases = {self.base_model(side.organism) for side in (direction.a, direction.b)}
-            if base in bases and steers(how, at[0], at[3]):
-                here[name] = how
-        return here
+        return {
+            name: how
+            for name, how in self.steering.items()
+            if self.leads_in(how["steering"]["direction"], at[0]) and steers(how, at[0], at[3])
+        }
 
     def asked(self, at: Address) -> dict[str, dict[str, Any]]:
         """Those of an address: the ones that steer it, or the ones without steering."""
         return self.steered(at) if is_steered(at[2]) else self.conditions
+
+    def leads_in(self, direction: str, organism: str) -> bool:
+        """Whether a direction says something of an organism: one of its sides goes back to the same base model."""
+        found = self.config.activations.directions[direction]
+        return self.base_model(organism) in {self.base_model(side.organism) for side in (found.a, found.b)}
 
     def direction_file(self, name: str, seed: int | None = None) -> str:
         """File of a direction of a training seed; by default of the first one of the organism where it leads."""

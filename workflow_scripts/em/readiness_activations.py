@@ -6,10 +6,9 @@ from pathlib import Path
 
 from workflow_scripts.em.config.check_activations import activation_problems
 from workflow_scripts.em.config.check_steering import steering_problems
-from workflow_scripts.em.config.known_models import sizes_of
+from workflow_scripts.em.config.known_models import layers_read, sizes_of
 from workflow_scripts.em.environment import MISSING, OK, WARNING, Finding
 from workflow_scripts.em.errors import UserError
-from workflow_scripts.em.layers import layers_of
 from workflow_scripts.em.plan import Plan
 from workflow_scripts.em.questions import load_questions
 from workflow_scripts.em.requests import Checkpoint, requests
@@ -34,7 +33,7 @@ def activations(plan: Plan, folders: dict[str, str], needs: dict[str, int]) -> I
                 unknown.append(name)
         # The config's own checks, with what it could not know.
         problems = [*activation_problems(raw), *steering_problems(raw)]
-        needs["activations"] = sum(_bytes(plan, raw, reading) for reading in plan.config.activations.readings)
+        needs["activations"] = _bytes(plan, raw)
     yield from (Finding(MISSING, key, text) for key, text in problems)
     if unknown:
         yield Finding(
@@ -54,18 +53,17 @@ def _fetched(base, folder: Path) -> bool:
     return True
 
 
-def _bytes(plan: Plan, raw: dict, reading: str) -> int:
-    """Bytes of a reading's files; 0 for models of unknown sizes."""
-    asked, found = plan.config.activations.readings[reading], 0
-    sets = plan.config.evaluation.question_sets
-    sets = {name: plan.config.question_sets[name] for name in sets}
+def _bytes(plan: Plan, raw: dict) -> int:
+    """Bytes of all readings' files; 0 for models of unknown sizes."""
+    sets = {name: plan.config.question_sets[name] for name in plan.config.evaluation.question_sets}
     questions = {name: load_questions(entry.path, entry.samples, entry.exclude) for name, entry in sets.items()}
     at = Checkpoint("any", 0, "any", 0)
     plain = {name: entry.plain() for name, entry in sets.items()}
     responses = sum(1 for _ in requests(at, plan.conditions, plain, questions))
-    for organism, *_ in plan.readings(reading):
-        sizes = sizes_of(raw, organism) or {}
-        if sizes.get("layers") and sizes.get("hidden"):
-            layers = layers_of(asked.convention, sizes["layers"]) if asked.layers == "all" else asked.layers
-            found += responses * len(layers) * sizes["hidden"] * FLOAT32
-    return found
+    numbers = 0
+    for name, reading in plan.config.activations.readings.items():
+        for organism, *_ in plan.readings(name):
+            sizes = sizes_of(raw, organism) or {}
+            if sizes.get("layers") and sizes.get("hidden"):
+                numbers += responses * len(layers_read(raw, reading, organism)) * sizes["hidden"]
+    return numbers * FLOAT32

@@ -61,13 +61,18 @@ def read_steering(spec: dict[str, Any]) -> Steering:
     where = f"direction {spec['direction']} ({spec['file']})"
     if not held.layers:
         raise UserError(f"{where} could not be made, so nothing is steered by it: {held.about['reason']}")
-    layers = sorted(spec["layers"] or [middle(held.layers)])
+    layers = steered_layers(spec, held)
     if absent := sorted(needed_layers(layers, spec["from_layer"], spec["ablate"]) - set(held.layers)):
         raise UserError(
             f"{where}: no layer {absent[0]}; its reading has layers {', '.join(map(str, held.layers))}: name some of "
             "these as `layers` (or `from_layer`) of the condition's `steering`"
         )
     return Steering(spec, held.about["convention"], {layer: _move(spec, held, layer, where) for layer in layers})
+
+
+def steered_layers(spec: dict[str, Any], held: Held) -> list[int]:
+    """The layers that a condition steers: those it names, else the middle one of its direction's."""
+    return sorted(spec["layers"] or [middle(held.layers)])
 
 
 def _move(spec: dict[str, Any], held: Held, layer: int, where: str) -> Move:

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 from workflow_scripts.em.config.activations import Direction, DirectionSide, Reading
 from workflow_scripts.em.config.check_readings import checkpoint, not_read, read_organisms, stages_of
-from workflow_scripts.em.config.known_models import sizes_of
+from workflow_scripts.em.config.known_models import layers_read, sizes_of
 from workflow_scripts.em.config.problems import Problem, entries
 from workflow_scripts.em.config.sides import listed, scoring_judges, unsteered
 from workflow_scripts.em.config.suggest import did_you_mean
-from workflow_scripts.em.layers import layers_of
 
 JUDGED = ("alignment", "coherence")  # what `answers` goes by
 
@@ -110,9 +109,6 @@ def _judge(raw: dict, direction: Direction) -> Iterator[Problem]:
 
 
 def _layer(raw: dict, direction: Direction, reading: Reading) -> Iterator[Problem]:
-    known = reading.layers
-    if known == "all":
-        blocks = (sizes_of(raw, direction.a.organism) or {}).get("layers")
-        known = None if blocks is None else layers_of(reading.convention, blocks)
+    known = layers_read(raw, reading, direction.a.organism)
     if direction.layer is not None and known is not None and direction.layer not in known:
         yield "layer", f"{direction.layer} is not read by reading {direction.reading!r} ({', '.join(map(str, known))})"

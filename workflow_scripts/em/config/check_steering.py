@@ -5,7 +5,7 @@ from typing import Any
 
 from workflow_scripts.em.config.activations import Direction, Reading, Steering
 from workflow_scripts.em.config.check_readings import not_read, read_organisms
-from workflow_scripts.em.config.known_models import base_of, bases_of, sizes_of
+from workflow_scripts.em.config.known_models import base_of, bases_of, layers_read, sizes_of
 from workflow_scripts.em.config.problems import Problem, entries, parsed
 from workflow_scripts.em.config.sides import known_of, steered
 from workflow_scripts.em.config.suggest import did_you_mean
@@ -65,12 +65,10 @@ def _layers(raw: dict, steering: Steering, direction: Direction) -> Iterator[Pro
     reading = parsed(Reading, entries(raw.get("activations"), "readings").get(direction.reading))
     if reading is None:
         return
-    blocks = (sizes_of(raw, direction.a.organism) or {}).get("layers")
-    known = reading.layers
-    if known == "all":
-        known = None if blocks is None else layers_of(reading.convention, blocks)
+    known = layers_read(raw, reading, direction.a.organism)
     if known is None:
         return  # only the hub knows: the stage says it
+    blocks = (sizes_of(raw, direction.a.organism) or {}).get("layers")
     layers = steering.layers or [middle(known) if direction.layer is None else direction.layer]
     for layer in sorted(needed_layers(layers, steering.from_layer, steering.ablate) - set(known)):
         key = "from_layer" if layer == steering.from_layer else "layers"

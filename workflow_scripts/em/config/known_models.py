@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.em.config.activations import Direction
+from workflow_scripts.em.config.activations import Direction, Reading
 from workflow_scripts.em.config.data import BaseModel
 from workflow_scripts.em.config.problems import entries, parsed
+from workflow_scripts.em.layers import layers_of
 from workflow_scripts.em.toy.sizes import SIZES
 
 
@@ -24,6 +25,14 @@ def bases_of(raw: dict[str, Any], direction: str) -> set[str | None]:
     """Names of the base models that a direction's sides go back to; empty where there is no such direction."""
     found = parsed(Direction, entries(raw.get("activations"), "directions").get(direction))
     return set() if found is None else {base_of(raw, side.organism) for side in (found.a, found.b)}
+
+
+def layers_read(raw: dict[str, Any], reading: Reading, organism: str) -> list[int] | None:
+    """The layers that a reading has of an organism's model; None for all of a model that only the hub knows."""
+    if reading.layers != "all":
+        return reading.layers
+    blocks = (sizes_of(raw, organism) or {}).get("layers")
+    return None if blocks is None else layers_of(reading.convention, blocks)
 
 
 def sizes_of(raw: dict[str, Any], organism: str) -> dict[str, int | None] | None:

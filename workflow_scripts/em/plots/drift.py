@@ -1,7 +1,6 @@
 """How each organism drifts along a direction: where it starts, how fast it goes, where it ends; and who differs."""
 
 from collections.abc import Iterable
-from itertools import accumulate
 from string import ascii_lowercase
 
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots import projected
-from workflow_scripts.em.plots.panels import facet_of, facets
+from workflow_scripts.em.plots.panels import PAGE, facet_of, facets, on_page
 from workflow_scripts.em.plots.ranges import SHAPES
 from workflow_scripts.em.plots.style import OKABE_ITO, SCOPES, number, pretty, unique
 from workflow_scripts.em.plots.text import legend_below, wrapped
@@ -49,11 +48,11 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
         for facet in facets_of
     }
     spans = [len(own) * (TIGHT * len(readings) + GAP) + HEAD for own in organisms.values()]
-    fitting = max(1, sum(used <= projected.PAGE for used in accumulate(spans)))
+    fitting = on_page(spans)
     names = dict(list(facets_of.items())[:fitting])
     given = [row for row in given if facet_of(row, WHERE) in names]
     lines = sum(len(organisms[facet]) for facet in names)
-    slot = max(TIGHT, min(LINE, ((projected.PAGE - HEAD * fitting) / lines - GAP) / len(readings)))
+    slot = max(TIGHT, min(LINE, ((PAGE - HEAD * fitting) / lines - GAP) / len(readings)))
     span = slot * len(readings) + GAP
     width, heights = style["width_inches"], [len(organisms[facet]) * span for facet in names]
     figure = Figure(figsize=(width, sum(heights) + HEAD * fitting + 0.2))

@@ -1,5 +1,8 @@
 """Panels: which facets a table has, and a grid of axes for them."""
 
+from collections.abc import Iterable
+from itertools import accumulate
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,6 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from workflow_scripts.em.plots.style import pretty, unique
 from workflow_scripts.em.plots.text import wrapped
 
+PAGE = 9.0  # inches of panels that fit a page
 FACETS = ("panel", "stage", "condition", "question_set", "judge")
 
 
@@ -62,6 +66,11 @@ def blocks(
         [*_, lowest] = [axis for axis in column if axis.get_visible()]
         lowest.tick_params(labelbottom=True)
     return figure, found
+
+
+def on_page(heights: Iterable[float]) -> int:
+    """How many panels of these heights, in inches, fit a page one below the other; the first does in any case."""
+    return max(1, sum(used <= PAGE for used in accumulate(heights)))
 
 
 def title(axis: Axes, text: str, figure: Figure, columns: int, size: float = 7) -> None:

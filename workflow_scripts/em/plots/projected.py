@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
+from matplotlib.figure import Figure
+
 from workflow_scripts.em.layers import middle
-from workflow_scripts.em.plots.panels import facets
+from workflow_scripts.em.plots.panels import facet_of, facets, on_page
 from workflow_scripts.em.plots.style import select, unique
 
 ASKED = ("reading", "stage", "condition", "question_set", "judge")
 FACETS = ("direction", *ASKED)
-PAGE = 9.0  # inches of panels that fit a page
 
 
 def chosen(rows: Iterable[dict], style: dict, *keys: str) -> list[dict]:
@@ -39,13 +40,21 @@ def panels_of(rows: list[dict]) -> dict[tuple[str, ...], str]:
     return dict(sorted(found.items(), key=lambda item: directions.index(item[0][0])))
 
 
+def of_facet(rows: list[dict], facet: tuple) -> list[dict]:
+    """The rows of a panel of `panels_of`."""
+    return [row for row in rows if facet_of(row, FACETS) == facet]
+
+
+def label_steps(figure: Figure) -> None:
+    """Say below the lowest panels that their axis is of steps."""
+    for axis in figure.axes:
+        if axis.get_visible() and axis.xaxis.get_tick_params()["labelbottom"]:
+            axis.set_xlabel("Training step")
+
+
 def fitting(lines: list[list], columns: int, height: float) -> int:
     """How many blocks of panels (each a list) fit a page when each begins a new row; the first does in any case."""
-    used, found = 0.0, 0
-    for line in lines:
-        used += -(-len(line) // columns) * height
-        found += used <= PAGE
-    return max(1, found)
+    return on_page(-(-len(line) // columns) * height for line in lines)
 
 
 def left_out(drawn: int, found: int, table: str = "projections") -> list[str]:

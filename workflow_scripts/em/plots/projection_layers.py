@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots import projected
 from workflow_scripts.em.plots.panels import blocks, facet_of, facets, shape, title
+from workflow_scripts.em.plots.projected import of_facet
 from workflow_scripts.em.plots.style import SCOPES, noted, pretty, unique
 from workflow_scripts.em.plots.text import legend_below, wrapped
 
@@ -35,11 +36,11 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     if not cells:
         raise NothingToDraw("no run was projected at two steps in the rows selected")
     names, reach = facets(cells, projected.ASKED), max(abs(row["share"]) for row in cells)
-    found = {facet: unique(_of(cells, facet), "organism") for facet in projected.panels_of(cells)}
+    found = {facet: unique(of_facet(cells, facet), "organism") for facet in projected.panels_of(cells)}
     lines = [[(facet, name) for (name,) in organisms] for facet, organisms in found.items()]
     width = style["width_inches"]
     columns = shape(max(map(len, lines)), width - 0.5, PANEL)[1]
-    n_layers = max(len(unique(_of(cells, facet), "layer")) for facet in found)
+    n_layers = max(len(unique(of_facet(cells, facet), "layer")) for facet in found)
     height = min(1.6, max(0.95, 0.075 * n_layers + 0.4)) if len(lines) * len(lines[0]) > 1 else 2.0
     room = max(2, int((width - 0.7) / columns / LABEL[0])), max(2, int((height - 0.3) / LABEL[1]))
     fitting = projected.fitting(lines, columns, height)
@@ -47,9 +48,9 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     steps = sorted({row["step"] for row in cells}, key=float)
     for line, axes in zip(lines, grid, strict=False):
         facet = line[0][0]
-        layers = sorted({row["layer"] for row in _of(cells, facet)}, key=int)
+        layers = sorted({row["layer"] for row in of_facet(cells, facet)}, key=int)
         for axis, (_, name) in zip(axes, line, strict=True):
-            here = [row for row in _of(cells, facet) if row["organism"] == name]
+            here = [row for row in of_facet(cells, facet) if row["organism"] == name]
             mesh = _panel(axis, here, layers, steps, max(reach, LEAST), room)
             title(axis, pretty(name) if len(line) > 1 else "", figure, columns, 6 if columns > 3 else 7)
         of = ", ".join(filter(None, (pretty(facet[0]), names[facet[1:]])))
@@ -57,9 +58,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
             axis.set_ylabel(wrapped(f"{of}\nLayer", height - 0.2, 6), fontsize=6)
         for axis in (axis for place, axis in enumerate(axes) if place % columns):
             axis.tick_params(labelleft=False)
-    for axis in figure.axes:
-        if axis.get_visible() and axis.xaxis.get_tick_params()["labelbottom"]:
-            axis.set_xlabel("Training step")
+    projected.label_steps(figure)
     figure.set_figheight(figure.get_figheight() + 0.5)
     bar = figure.colorbar(mesh, ax=figure.axes, location="bottom", shrink=min(1.0, 3 / width), aspect=30)
     bar.set_label("Change of the held-out projection since the\nfirst step, in lengths of the direction")
@@ -68,10 +67,6 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     bar.ax.tick_params(width=0.6)
     _legend(figure, cells, given, style, projected.left_out(fitting, len(lines)))
     return figure, [row for row in cells if facet_of(row, projected.FACETS) in list(found)[:fitting]]
-
-
-def _of(cells: list[dict], facet: tuple) -> list[dict]:
-    return [row for row in cells if facet_of(row, projected.FACETS) == facet]
 
 
 def _cells(rows: list[dict], lengths: dict) -> list[dict]:
@@ -116,7 +111,7 @@ def _legend(figure: Figure, cells: list[dict], rows: list[dict], style: dict, le
     handles = {"; ".join(notes): Patch(fill=False, linewidth=0)}
     steps = len(unique(cells, "step"))
     full = [
-        len(unique(_of(cells, facet), "organism")) * len(unique(_of(cells, facet), "layer")) * steps
+        len(unique(of_facet(cells, facet), "organism")) * len(unique(of_facet(cells, facet), "layer")) * steps
         for facet in unique(cells, *projected.FACETS)
     ]
     if len(cells) < sum(full):

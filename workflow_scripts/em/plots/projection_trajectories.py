@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots import projected
 from workflow_scripts.em.plots.panels import blocks, facet_of, facets, shape, title
+from workflow_scripts.em.plots.projected import of_facet
 from workflow_scripts.em.plots.style import SCOPES, looks, noted, number, pretty, unique
 from workflow_scripts.em.plots.text import wrapped
 from workflow_scripts.em.plots.trajectories import SHARED, draw_legend, draw_run, points
@@ -32,7 +33,9 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     organisms = [name for (name,) in unique(rows, "organism")]
     look, panels = looks(organisms, style), projected.panels_of(rows)
     names = facets(rows, projected.ASKED)
-    many = len(organisms) > 1 and max(len(unique(_of(rows, facet), "organism", "seed")) for facet in panels) > SHARED
+    many = (
+        len(organisms) > 1 and max(len(unique(of_facet(rows, facet), "organism", "seed")) for facet in panels) > SHARED
+    )
     lines = _lines(rows, list(panels), organisms, many)
     width, size = style["width_inches"], NARROW if many else WIDE
     columns = shape(max(map(len, lines)), width, size[0])[1]
@@ -44,7 +47,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     rows = [row for row in rows if facet_of(row, projected.FACETS) in kept]
     for line, axes in zip(lines, grid, strict=False):
         for axis, (facet, name) in zip(axes, line, strict=True):
-            _panel(axis, _of(rows, facet), name, look)
+            _panel(axis, of_facet(rows, facet), name, look)
             title(axis, pretty(name) if name else names[facet[1:]], figure, columns, 6 if many else 7)
             axis.set_ylim(*_reach(rows, facet[0]))
         facet, size = line[0][0], 6.5 if many else 7
@@ -57,19 +60,13 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     scope = SCOPES[style["scope"]]
     if many:
         figure.supylabel(f"Held-out projection, {scope}", fontsize=7)
-    for axis in figure.axes:
-        if axis.get_visible() and axis.xaxis.get_tick_params()["labelbottom"]:
-            axis.set_xlabel("Training step")
+    projected.label_steps(figure)
     about = " / ".join(dict.fromkeys(row["estimand"] for row in rows))
     notes = ["" if many else scope, noted(rows, rows, "point", "n_responses")]
     notes += projected.left_out(fitting, len(lines))
     note = "; ".join(filter(None, notes))
     draw_legend(figure, rows, organisms, look, many, f"95% interval, {about}", note)
     return figure, rows
-
-
-def _of(rows: list[dict], facet: tuple) -> list[dict]:
-    return [row for row in rows if facet_of(row, projected.FACETS) == facet]
 
 
 def _lines(rows: list[dict], panels: list[tuple], organisms: list[str], many: bool) -> list[list[tuple]]:

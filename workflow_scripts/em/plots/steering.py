@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from workflow_scripts.em.errors import NothingToDraw
-from workflow_scripts.em.plots.panels import facet_of, percent_axis
+from workflow_scripts.em.plots.panels import facet_of, on_page, percent_axis
 from workflow_scripts.em.plots.style import GREY, INTERVALS, OKABE_ITO, SCOPES, noted, number, pretty, select, unique
 from workflow_scripts.em.plots.text import legend_below, wrapped
 
@@ -22,7 +22,6 @@ NAMES = {
     "add random": "random direction added",
 }
 TAKEN_OUT = {"zero": "taken out", "b": "held at side b's mean"}
-PAGE = 9.0  # inches of panels that fit a page
 LINE = 0.135  # inches of a line of text
 
 
@@ -41,7 +40,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     width = style["width_inches"]
     ticks = {panel: _ticks([row for row in rows if facet_of(row, PANEL) == panel], several, width) for panel in panels}
     heights = [0.08 + sum(LINE * (tick.count("\n") + 1) + 0.05 for tick in own.values()) for own in ticks.values()]
-    shown = max(1, sum(0.25 * (n + 1) + sum(heights[: n + 1]) <= PAGE for n in range(len(heights))))
+    shown = on_page(0.25 + height for height in heights)
     heights, shown_panels = heights[:shown], dict(list(panels.items())[:shown])
     figure = Figure(figsize=(width, sum(heights) + 0.25 * shown + 0.35))
     shared = {"squeeze": False, "sharex": "col", "sharey": "row", "height_ratios": heights, "width_ratios": (2.2, 1)}
