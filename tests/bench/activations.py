@@ -1,6 +1,7 @@
 """Activations: means inside hooks in batches against plain `output_hidden_states` of one response at a time."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -54,20 +55,20 @@ def peak(responses: int, folder: Path) -> float:
     return read_json(out / "provenance.json")["peak_memory_mib"]
 
 
-def measure(path: Path) -> dict[str, float]:
+def measure(path: Path, threads: int) -> dict[str, float]:
     """Seconds for all responses of a file, each way batched and one by one; `apart`: the means' largest difference."""
     import numpy as np
     import torch
 
     from workflow_scripts.em.activation_files import read_tensors
     from workflow_scripts.em.asks import Ask
-    from workflow_scripts.em.backends import models
     from workflow_scripts.em.backends.generate_transformers import Generator
+    from workflow_scripts.em.backends.models import read_record
     from workflow_scripts.em.backends.read_activations import write_reading
     from workflow_scripts.em.files import read_jsonl
 
-    models.set_threads()
-    generator = Generator(models.read_record(MODEL), None, "float32")
+    torch.set_num_threads(threads)
+    generator = Generator(read_record(MODEL), None, "float32")
     model, tokenizer = generator.model, generator.tokenizer
     rows = [row for row in read_jsonl(path) if row["response"]]
     turns = [[{"role": "user", "content": row["question"]}] for row in rows]
@@ -94,28 +95,36 @@ def measure(path: Path) -> dict[str, float]:
 
 
 def report() -> str:
-    """The benchmark's section."""
+    """The benchmark's section: with one thread for PyTorch, and with all cores, as a script has them by default."""
+    tables, apart = [], []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         peaks = [peak(responses, folder) for responses in (FEW, READ)]
-        command = [sys.executable, "-m", "tests.bench.activations", str(folder / f"{READ}.jsonl")]
-        done = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(REPEATS)]
-    runs = [json.loads(out.splitlines()[-1]) for out in done]
-    alone = statistics.median(run["alone"] for run in runs)
-    rows = [["one response at a time, `output_hidden_states`", spread([run["alone"] for run in runs]), 1.0]]
-    for way in WAYS:
-        seconds = [run[way] for run in runs]
-        rows.append([f"batches of {BATCH}, {way}", spread(seconds), alone / statistics.median(seconds)])
+        for threads in (1, os.cpu_count() or 1):
+            command = [sys.executable, "-m", "tests.bench.activations", str(folder / f"{READ}.jsonl"), str(threads)]
+            done = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(REPEATS)]
+            runs = [json.loads(out.splitlines()[-1]) for out in done]
+            apart += [run["apart"] for run in runs]
+            tables.append(f"PyTorch threads: {threads}.\n\n{_table(runs)}")
     return (
         f"## Activations of {READ} responses against one response at a time\n\n"
-        "Toy model in float32, one thread, its own responses to the default study's questions, tokenising in both, "
-        f"median of {REPEATS}; batches also write the file. With all layers the largest difference of the means is "
-        f"{max(run['apart'] for run in runs):.1e}.\n\n"
-        + table(["", "seconds", "ratio"], rows)
+        "Toy model in float32, its own responses to the default study's questions, tokenising in both, median of "
+        f"{REPEATS}; batches also write the file. With all layers the largest difference of the means is "
+        f"{max(apart):.1e}.\n\n"
+        + "\n\n".join(tables)
         + f"\n\nPeak memory of the whole stage: {peaks[0]:.1f} MiB with {FEW} responses, {peaks[1]:.1f} MiB with "
         f"{READ}.\n"
     )
 
 
+def _table(runs: list[dict]) -> str:
+    alone = statistics.median(run["alone"] for run in runs)
+    rows = [["one response at a time, `output_hidden_states`", spread([run["alone"] for run in runs]), 1.0]]
+    for way in WAYS:
+        seconds = [run[way] for run in runs]
+        rows.append([f"batches of {BATCH}, {way}", spread(seconds), alone / statistics.median(seconds)])
+    return table(["", "seconds", "ratio"], rows)
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(Path(sys.argv[1]))))
+    print(json.dumps(measure(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -115,6 +115,32 @@ OTHERS = {
 }
 
 
+def answered_texts() -> list[Text]:
+    """Three beginnings of several lengths with some answers each, and one that has a single answer."""
+    torch.manual_seed(2)
+    some = lambda n: tuple(torch.randint(1, 64, (n,)).tolist())  # noqa: E731
+    begun = [(some(n), answers) for n, answers in ((5, (4, 1, 7)), (2, (3, 3)), (8, (2, 6)), (3, (5,)))]
+    return [Text((*ids, *some(n)), ((len(ids), len(ids) + n),)) for ids, answers in begun for n in answers]
+
+
+LENDING = {"Llama": {}, **{kind: OTHERS[kind] for kind in ("GPT2", "GPTNeoX", "Mixtral")}}
+
+
+@pytest.mark.parametrize("kind", [*LENDING, "Qwen2", "Gemma2", "Falcon"])
+def test_a_prompt_of_several_answers_is_read_once_where_its_cache_can_be_lent(kind, monkeypatch):
+    model, texts, rows = tiny(kind, **OTHERS.get(kind, {})), answered_texts(), []
+    model.get_input_embeddings().register_forward_hook(lambda _, given, __: rows.append(given[0].numel()))
+    for convention, wanted in expected(model, texts, "left").items() if kind != "Falcon" else ():
+        rows.clear()
+        assert np.abs(read(model, texts, convention, size=8) - wanted).max() < 1e-5, convention
+        whole = sum(len(text.ids) for text in texts)
+        # 5 + 2 + 8 tokens of beginnings (filled up to 8 each), then answers filled up to 7; the last text is whole.
+        assert rows == [3 * 8, 7 * 7, 8] if kind in LENDING else sum(rows) >= whole
+    shuffled = [texts[place] for place in (5, 0, 7, 2, 1, 4, 3, 6)]
+    one, other = read(model, texts, "block_output", size=2), read(model, shuffled, "block_output", size=8)
+    assert np.abs(one[[5, 0, 7, 2, 1, 4, 3, 6]] - other).max() < 1e-5
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_blocks_are_found_in_other_architectures(kind):
     own = OTHERS[kind]
@@ -180,11 +206,11 @@ def test_only_what_is_declared_is_computed_and_held():
 def test_the_longest_come_first_and_a_batch_that_does_not_fit_is_halved(monkeypatch, capsys):
     model, texts, plain, sizes = tiny(), some_texts(), read_activations._means, []
 
-    def limited(own, batch, points):
+    def limited(own, batch, *rest):
         sizes.append([len(text.ids) for text in batch])
         if sum(sizes[-1]) > 20:
             raise torch.OutOfMemoryError
-        return plain(own, batch, points)
+        return plain(own, batch, *rest)
 
     whole = read(model, texts, "block_output")
     monkeypatch.setattr(read_activations, "_means", limited)

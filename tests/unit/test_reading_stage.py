@@ -166,7 +166,7 @@ def test_responses_of_one_checkpoint_are_read_by_all(reading, folders, model_rec
 def test_only_declared_layers_are_kept_and_prompts_are_read_once(monkeypatch, reading):
     sizes, plain = [], backend._means
     monkeypatch.setattr(
-        backend, "_means", lambda own, batch, points: sizes.append(len(batch)) or plain(own, batch, points)
+        backend, "_means", lambda own, batch, *rest: sizes.append(len(batch)) or plain(own, batch, *rest)
     )
     held = reading(1, reading=READING | {"layers": [1], "span": ["question", "header"]})[1]
     assert sorted(held.tensors) == ["layer.1", "n_tokens"] and held.layer(1).shape == (24, 32)

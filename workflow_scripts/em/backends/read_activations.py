@@ -10,6 +10,7 @@ import torch
 
 from workflow_scripts.em.activation_rows import rows_file
 from workflow_scripts.em.asks import Ask
+from workflow_scripts.em.backends.beginnings import Begun, beginnings
 from workflow_scripts.em.backends.blocks import blocks_of
 from workflow_scripts.em.backends.generate_transformers import Generator
 from workflow_scripts.em.errors import UserError
@@ -60,29 +61,33 @@ def means(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The mean hidden state of each text's spans: (place in `texts`, (points, hidden) float32), in no order.
 
-    points: as `layers.point` counts them. Equal texts are read once. The longest come first, so memory peaks at the
-    start; a batch that it does not hold is halved. Raises UserError when a single one is too much, or when the model
-    computes no numbers.
+    points: as `layers.point` counts them. Equal texts are read once, and so is what several texts begin with before
+    their spans: a prompt, of which all samples are answers. The longest come first, so memory peaks at the start; a
+    batch that it does not hold is halved. Raises UserError when a single one is too much, or when the model computes no
+    numbers.
     """
     same: dict[Text, list[int]] = {}
     for place, text in enumerate(texts):
         same.setdefault(text, []).append(place)
-    order = sorted(same, key=lambda text: (len(text.ids), text.ids), reverse=True)
-    read = lambda batch: _means(generator, batch, points)  # noqa: E731
-    for batch, found in generator.fitting.batches(order, batch_size, read, lambda text: len(text.ids)):
-        yield from ((place, values) for text, values in zip(batch, found, strict=True) for place in same[text])
+    for begun, group in beginnings(generator, list(same), batch_size):
+        order = sorted(group, key=lambda text: (len(text.ids) - begun.length(text), text.ids), reverse=True)
+        read = lambda batch: _means(generator, batch, points, begun)  # noqa: E731,B023  (read within this round)
+        for batch, found in generator.fitting.batches(order, batch_size, read, lambda text: len(text.ids)):
+            yield from ((place, values) for text, values in zip(batch, found, strict=True) for place in same[text])
 
 
 @torch.inference_mode()
-def _means(generator: Generator, batch: list[Text], points: list[int]) -> list[np.ndarray]:
+def _means(generator: Generator, batch: list[Text], points: list[int], begun: Begun) -> list[np.ndarray]:
     model, where = generator.model, generator.model.device
-    # Filled on the right, where a causal model does not look: no mask and no positions are needed.
-    ids = torch.zeros(len(batch), len(batch[0].ids), dtype=torch.long)
-    inside = torch.zeros(len(batch), 1, len(batch[0].ids))
+    # Filled on the right, where a causal model does not look: a text by itself needs no mask and no positions.
+    longest = len(batch[0].ids) - begun.length(batch[0])
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
+    inside = torch.zeros(len(batch), 1, longest)
     for row, text in enumerate(batch):
-        ids[row, : len(text.ids)] = torch.tensor(text.ids)
+        known = begun.length(text)
+        ids[row, : len(text.ids) - known] = torch.tensor(text.ids[known:])
         for start, end in text.spans:
-            inside[row, 0, start:end] = 1
+            inside[row, 0, start - known : end - known] = 1
     ids, inside = ids.to(where), inside.to(where)
     found: dict[int, torch.Tensor] = {}
 
@@ -90,7 +95,7 @@ def _means(generator: Generator, batch: list[Text], points: list[int]) -> list[n
         state = state[0] if isinstance(state, tuple) else state
         found[at] = torch.bmm(inside, state.float()).squeeze(1) / inside.sum(-1)
 
-    _run(model, ids, set(points), keep)
+    _run(model, {"input_ids": ids} | begun.before(batch, longest), set(points), keep)
     every = torch.stack([found[at] for at in points], 1).cpu()
     if not every.isfinite().all():
         raise UserError(
@@ -100,7 +105,7 @@ def _means(generator: Generator, batch: list[Text], points: list[int]) -> list[n
     return list(every.numpy())
 
 
-def _run(model: Any, ids: torch.Tensor, points: set[int], keep: Any) -> None:
+def _run(model: Any, inputs: dict[str, Any], points: set[int], keep: Any) -> None:
     """Run the decoder, no further than is needed, and `keep` (point, hidden states) what is asked for."""
     blocks, hooks = blocks_of(model), []
 
@@ -123,7 +128,7 @@ def _run(model: Any, ids: torch.Tensor, points: set[int], keep: Any) -> None:
         for at in points - {0, -1}:
             last = at == max(points) and -1 not in points
             hooks.append(blocks[at - 1].register_forward_hook(after(at, last)))
-        state = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        state = model.get_decoder()(**inputs, use_cache="past_key_values" in inputs).last_hidden_state
         if -1 in points:
             keep(-1, state)
     except Enough:
