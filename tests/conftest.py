@@ -13,6 +13,17 @@ import yaml
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quantising():
+    """Tests of several kinds share a process: what one leaves out another may need."""
+    from workflow_scripts.em import backends
+
+    with pytest.MonkeyPatch.context() as patch:
+        plain = backends.without_bitsandbytes
+        patch.setattr(backends, "without_bitsandbytes", lambda *_: None)
+        yield plain
+
+
 @pytest.fixture
 def root(monkeypatch):
     """The repository, as the working directory: config paths are relative to it."""

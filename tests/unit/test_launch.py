@@ -285,3 +285,19 @@ def test_nothing_but_its_own_backend_imports_unsloth(runs, monkeypatch):
     monkeypatch.setitem(sys.modules, "unsloth", None)  # an import of it would fail
     runs("no-unsloth", [1])
     assert "workflow_scripts.em.backends.unsloth_lora" not in sys.modules
+
+
+def test_bitsandbytes_is_left_out_where_nothing_asks_for_it(quantising, runs, tmp_path, monkeypatch):
+    def imported(record, *rest) -> bool:
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, "bitsandbytes", raising=False)
+            quantising(record, *rest)
+            return importlib.util.find_spec("bitsandbytes") is not None
+
+    own = importlib.util.find_spec("bitsandbytes") is not None
+    assert not imported(runs.record) and not imported(runs.record, recipe())
+    for changed in ({"quantization": "nf4"}, {"optimizer": "adamw_8bit"}, {"optimizer": "paged_adamw_32bit"}):
+        assert imported(runs.record, recipe() | changed) == own
+    (tmp_path / "config.json").write_text('{"quantization_config": {"load_in_4bit": true}}')
+    (tmp_path / "record.json").write_text(f'{{"path": "{tmp_path}"}}')
+    assert imported(tmp_path / "record.json") == own

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.em import backends
 from workflow_scripts.em.asks import NO_ROOM, Ask, Author, Done
 from workflow_scripts.em.checkpoints import checkpoint_digest
 from workflow_scripts.em.codedigest import code_digest
@@ -52,6 +53,7 @@ class Loaded:
 
     @cached_property
     def _base(self) -> Any:
+        backends.without_bitsandbytes(self.record)
         from workflow_scripts.em.backends import models, one_base
 
         models.set_threads()

@@ -1,6 +1,23 @@
 """What imports torch, transformers, PEFT or vLLM, or opens a connection; nothing else does."""
 
 import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.em.files import read_json
 
 # bitsandbytes says at every import that a package is missing which nothing here needs.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+def without_bitsandbytes(record: str | Path, recipe: dict[str, Any] | None = None) -> None:
+    """Have this process go without bitsandbytes unless the model of a record or a recipe asks for it.
+
+    PEFT imports it where it is installed, which takes as long as a short answer. To be called before that.
+    """
+    config = Path(read_json(record)["path"]) / "config.json"
+    model = read_json(config) if config.is_file() else {}
+    asked = recipe is not None and (recipe["quantization"] or recipe["optimizer"].startswith(("adamw_8bit", "paged")))
+    if not asked and "quantization_config" not in model:
+        sys.modules.setdefault("bitsandbytes", None)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.em import backends
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_json, write_json
 from workflow_scripts.em.tracking import check_settings, tracker_environment
@@ -45,6 +46,8 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     """Train in this process."""
     if job["recipe"]["backend"] == "unsloth":
         from workflow_scripts.em.backends import unsloth_lora  # noqa: F401 - it must be imported before transformers
+    else:
+        backends.without_bitsandbytes(job["record"], job["recipe"])
     from workflow_scripts.em.backends import models, training
 
     models.set_threads()
