@@ -1,6 +1,8 @@
 """Describe a training set in a Markdown card (and the same facts as JSON beside it), without quoting a row."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from workflow_scripts.em.data.card import Count, describe
@@ -40,4 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # Tokenizers do without torch, whose import would take longer than the whole card.
+    sys.modules["torch"] = None
+    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"
     run(main)
