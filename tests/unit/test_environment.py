@@ -56,7 +56,7 @@ def test_conda_and_pip_environments_have_the_same_pins():
 
 
 def test_every_pin_is_exact():
-    for name in ("cpu.txt", "gpu.txt", "dev.txt"):
+    for name in ("cpu.txt", "gpu.txt", "inspect.txt", "dev.txt"):
         for line in (ROOT / "envs" / name).read_text(encoding="utf-8").splitlines():
             assert line.startswith("#") or re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][0-9a-z.]*", line), line
 
@@ -74,13 +74,14 @@ def test_every_imported_package_is_locked():
     """A package that is there only because another one needs it can go away with it."""
     from importlib import metadata
 
-    lock = {name: pins((ROOT / f"envs/{name}.txt").read_text(encoding="utf-8").splitlines()) for name in ("cpu", "gpu")}
+    names = ("cpu", "gpu", "inspect")
+    lock = {name: pins((ROOT / f"envs/{name}.txt").read_text(encoding="utf-8").splitlines()) for name in names}
     owners = metadata.packages_distributions()
-    assert not {name: v for name, v in lock["cpu"].items() if lock["gpu"].get(name) != v and name != "fsspec"}
+    assert not {name: v for name, v in lock["cpu"].items() if lock["gpu"].get(name) != v}
     for path in CODE:
         for name in imports(path) - set(sys.stdlib_module_names) - {"workflow_scripts"}:
             distributions = {d.lower().replace("_", "-") for d in owners.get(name, [name])}
-            env = "gpu" if path.name == "unsloth_lora.py" else "cpu"
+            env = "gpu" if path.name == "unsloth_lora.py" else "inspect" if name == "inspect_ai" else "cpu"
             assert distributions & set(lock[env]), f"{path.name} imports {name}, which envs/{env}.txt lacks"
 
 
@@ -130,8 +131,8 @@ def test_the_library_knows_neither_snakemake_nor_the_config_file():
     for path in (ROOT / "workflow_scripts/em").rglob("*.py"):
         assert "snakemake" not in imports(path), path
     for path in CODE:
-        # sandbox: people call it by hand, and its default is Snakemake's
-        if path.name not in ("config_docs.py", "render.py", "sandbox.py"):
+        # sandbox, study_plan: people call them by hand, and their default is Snakemake's
+        if path.name not in ("config_docs.py", "render.py", "sandbox.py", "study_plan.py"):
             assert "config.yaml" not in path.read_text(encoding="utf-8"), path
 
 
