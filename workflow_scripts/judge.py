@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from workflow_scripts.em.files import atomic_file, dumps, read_json, read_jsonl
-from workflow_scripts.em.journal import Journal
+from workflow_scripts.em.journal import Journal, late_s
 from workflow_scripts.em.judges import Call, Judge, make_judge
 from workflow_scripts.em.judging import Bought, buy, missing
 from workflow_scripts.em.provenance import recorded, run
@@ -60,9 +60,19 @@ def asked_about(judge: Judge, args: argparse.Namespace) -> Callable[[dict], list
     return lambda row: [] if kept_back(row) else about(row)
 
 
-def ask(judge: Judge, journal: Journal, calls: Callable[[], Iterator[Call]], name: str) -> tuple[Bought, int]:
-    """Buy what the journal lacks of `calls()` (read twice: to count, and to ask); also how many it had."""
-    known = len(journal.find(judge.key(call) for call in calls()))
+def ask(
+    judge: Judge,
+    journal: Journal,
+    calls: Callable[[], Iterator[Call]],
+    name: str,
+    wait_s: float = 0.0,
+    spared: float = 0.0,
+) -> tuple[Bought, int]:
+    """Buy what the journal lacks of `calls()` (read twice: to count, and to ask); also how many it had.
+
+    `wait_s` and `spared`: as `Journal.find` takes them, of a judge that has been asked before.
+    """
+    known = len(journal.find((judge.key(call) for call in calls()), wait_s, spared))
     total = sum(1 for _ in missing(judge, journal, calls()))
     return (buy(judge, journal, calls(), total, name) if total else Bought(0)), known
 
@@ -70,6 +80,7 @@ def ask(judge: Judge, journal: Journal, calls: Callable[[], Iterator[Call]], nam
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--responses", required=True, type=Path, help="responses (JSON lines)")
+    parser.add_argument("--asked", type=Path, help="the sign that the judge was asked about all, on any machine")
     parser.add_argument("--out", required=True, type=Path, help="judgments (JSON lines), one a judged response")
     args = parser.parse_args()
     inputs = [args.responses, *args.questions.values()]
@@ -81,7 +92,8 @@ def main() -> None:
             return chain.from_iterable(map(wanted, read_jsonl(args.responses)))
 
         with Journal(args.journal / judge.identity) as journal:
-            bought, known = ask(judge, journal, calls, args.name)
+            spared = args.judge.get("max_api_errors", 0.0)
+            bought, known = ask(judge, journal, calls, args.name, late_s(args.asked), spared)
             verdicts = Verdicts(judge, journal, bought.failures)
             with atomic_file(args.out) as out:
                 for row in read_jsonl(args.responses):

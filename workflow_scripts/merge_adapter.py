@@ -5,6 +5,7 @@ from pathlib import Path
 
 from workflow_scripts.em.checkpoints import checkpoint_digest
 from workflow_scripts.em.files import atomic_dir, digest_tree, write_json
+from workflow_scripts.em.gpus import claim
 from workflow_scripts.em.provenance import recorded, run
 
 
@@ -18,6 +19,7 @@ def main() -> None:
     args = parser.parse_args()
     with recorded("merge_adapter", {"dtype": args.dtype}, [args.model, args.adapter], args.out):
         checkpoint_digest(args.adapter)
+        claim(1)
         from workflow_scripts.em.backends import models
 
         base = models.read_record(args.model)

@@ -1,6 +1,7 @@
 """Stage `ask_models`: checkpoints of one base take turns, and each answers to the bit what it answers by itself."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,7 @@ def test_what_was_asked_is_published_without_torch(monkeypatch, asking, stage, f
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=True)
     record = read_json(tmp_path / "responses.jsonl.provenance.json")
     assert done.stdout.strip() == "False" and (record["from_journal"], record["params"]["engine"]) == (24, None)
+    os.utime(tmp_path / "asked.json", (0, 0))  # long ago: what is not there now will not come
     with pytest.raises(UserError, match=rf"24 responses are not in the journal; delete {tmp_path}/asked.json and run"):
         generated(monkeypatch, stage(adapter=folders[0], asked=tmp_path / "asked.json", journal=tmp_path / "none"))
 

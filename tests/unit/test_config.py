@@ -133,6 +133,7 @@ def test_every_key_is_explained_in_the_default_config(root):
             "Marked",
             "Contrast",
             "Side",
+            "Resources",
         }  # sections it leaves out; docs/ has examples of them
         assert not used or f"# {first}" in text, model.__name__
 

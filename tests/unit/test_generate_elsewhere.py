@@ -1,6 +1,7 @@
 """Stage `generate` of models that another process runs: an engine's answers in the journal, a server's replies."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def test_an_engine_s_answers_are_read_from_the_journal_without_torch(monkeypatch
     engine = ["vllm", "1.2.3", []]
     (tmp_path / "engine.json").write_text(json.dumps({"engine": engine, "responses": 24}), encoding="utf-8")
     entry = {"record": model_record, "checkpoint": None, "dtype": "float32", "engine": engine}
+    os.utime(tmp_path / "engine.json", (0, 0))  # long ago: what is not there now will not come
     with pytest.raises(UserError, match=r"24 responses are not in the journal; delete .*engine.json and run again"):
         generated(monkeypatch, stage(asked=tmp_path / "engine.json"))
 

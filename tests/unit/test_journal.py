@@ -2,11 +2,13 @@
 
 import json
 import multiprocessing
+import os
 import sys
+import time
 
 import pytest
 
-from workflow_scripts.em.journal import Journal
+from workflow_scripts.em.journal import Journal, late_s
 
 
 def item(number: int, text: str = "text") -> dict:
@@ -133,3 +135,29 @@ def test_the_files_are_plain_json_lines(tmp_path):
     Journal(tmp_path).append([item(0, "é\n")])
     (path,) = tmp_path.iterdir()
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [item(0, "é\n")]
+
+
+def test_what_another_machine_wrote_is_waited_for(tmp_path, monkeypatch, capsys):
+    """Its file comes to be seen, then its last lines; what is not there in time is not found."""
+    other, looks = Journal(tmp_path), []
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        other.append([item(len(looks))])
+
+    monkeypatch.setattr(time, "sleep", look)
+    keys = ["key-1", "key-2", "key-3", "key-4"]
+    assert Journal(tmp_path).find(keys, 60, spared=0.5) == {"key-1", "key-2"}
+    assert Journal(tmp_path).find(keys, 60) == set(keys) and len(looks) == 4
+    assert capsys.readouterr().err.count("waiting for what another machine wrote") == 2
+    assert Journal(tmp_path).find(["key-9"]) == set() and len(looks) == 4
+
+
+def test_for_how_long_it_is_waited(tmp_path, monkeypatch):
+    sign = tmp_path / "asked.json"
+    sign.touch()
+    for age, left in ((0, 90), (60, 30), (90, 0), (10**6, 0), (-(10**6), 90)):
+        os.utime(sign, (0, 10**9 - age))
+        monkeypatch.setattr(time, "time", lambda: 1e9)
+        assert late_s(sign) == left
+    assert late_s(None) == 0

@@ -14,8 +14,10 @@ from workflow_scripts.em.checkpoints import checkpoint_digest
 from workflow_scripts.em.codedigest import code_digest
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, read_json
+from workflow_scripts.em.gpus import claim
 from workflow_scripts.em.judges import ERROR
 from workflow_scripts.em.roles import DOCUMENT
+from workflow_scripts.em.scratch import near
 
 BACKEND = "workflow_scripts.em.backends.generate_transformers"
 STEERING = "workflow_scripts.em.backends.steering"
@@ -53,11 +55,12 @@ class Loaded:
 
     @cached_property
     def _base(self) -> Any:
+        claim(1)
         backends.without_bitsandbytes(self.record)
         from workflow_scripts.em.backends import models, one_base
 
         models.set_threads()
-        return one_base.OneBase(models.read_record(self.record), self.dtype, self.several)
+        return one_base.OneBase(near(models.read_record(self.record)), self.dtype, self.several)
 
     def at(self, checkpoint: Path | None) -> Any:
         """The `Generator` of a checkpoint, until another is asked for."""
@@ -118,9 +121,13 @@ class LocalAuthor:
 class AskedAuthor(LocalAuthor):
     """A base model or checkpoint that the stage `ask_models` has asked: its answers are in the journal."""
 
+    def __init__(self, entry: dict[str, Any], batch_size: int):
+        super().__init__(entry, batch_size)
+        self.asked = entry["asked"]
+
     def write(self, asks: list[Ask], done: Done) -> None:
         """Nothing: a base model is not loaded for one checkpoint."""
-        raise UserError(NOT_THERE.format(len(asks), self.entry["asked"]))
+        raise UserError(NOT_THERE.format(len(asks), self.asked))
 
 
 class ServedAuthor:

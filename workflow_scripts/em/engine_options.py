@@ -1,9 +1,11 @@
 """What a vLLM server is started with, which version answers, and whether it is the one that a study needs."""
 
 import json
+import math
 import subprocess
 import sys
 from http.client import HTTPException
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -16,6 +18,22 @@ from workflow_scripts.em.files import read_json
 # What vLLM takes as --max-lora-rank.
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 CPU = "+cpu"
+# Arguments by which a server splits a model among GPUs.
+SPLITS = {
+    "tensor": ("--tensor-parallel-size", "-tp"),
+    "pipeline": ("--pipeline-parallel-size", "-pp"),
+}
+
+
+def gpus_of(arguments: list[str]) -> int:
+    """How many GPUs a server with these arguments shares a model among; of an argument given twice the last counts."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    parts = {}
+    for option, value in pairwise(words):
+        for part, names in SPLITS.items():
+            if option in names and value.isdecimal():
+                parts[part] = int(value)
+    return math.prod(parts.values())
 
 
 def engine_version(engine: dict[str, Any]) -> str:

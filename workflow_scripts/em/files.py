@@ -4,12 +4,17 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import IO, Any
 
 from workflow_scripts.em.errors import UserError
+
+_BEGAN = time.time()
 
 
 @contextmanager
@@ -17,7 +22,7 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
     """Open a temporary neighbour of `path`; it takes the name `path` only when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = _beside(path)
     encoding = None if "b" in mode else "utf-8"
     try:
         with open(temporary, mode, encoding=encoding, newline=None if "b" in mode else "\n") as handle:
@@ -34,22 +39,48 @@ def atomic_dir(path: str | Path, mode: int = 0o755) -> Iterator[Path]:
     """Yield a new empty folder beside `path`; it replaces `path` only when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    # An output has one writer, so what lies here is left over from a killed one.
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _beside(path)
     temporary.mkdir(mode=mode)
     try:
         yield temporary
+        for made in temporary.rglob("*"):
+            if made.is_file():
+                with open(made, "rb") as handle:
+                    os.fsync(handle.fileno())
         replace_dir(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def replace_dir(source: Path, target: Path) -> None:
-    """Move folder `source` to `target`, dropping what was there (rename cannot replace a non-empty folder)."""
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(source, target)
+    """Move folder `source` to `target`, dropping what was there (rename cannot replace a non-empty folder).
+
+    What was there stays when `source` cannot be moved.
+    """
+    if not target.exists():
+        os.replace(source, target)
+        return
+    before = _beside(target, "old")
+    os.replace(target, before)
+    try:
+        os.replace(source, target)
+    except OSError:
+        os.replace(before, target)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _beside(path: Path, what: str = "new") -> Path:
+    """A hidden name beside `path` that is this process's own: of a killed workflow a job may live on, on another node.
+
+    What processes left there that were killed before this one began is removed.
+    """
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        with suppress(FileNotFoundError):
+            if left.lstat().st_mtime < _BEGAN:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+    return path.with_name(f".{path.name}.{host}-{os.getpid()}-{what}.tmp")
 
 
 def dumps(value: Any) -> str:

@@ -7,6 +7,7 @@ fine), merged on read. An item is a JSON object with a `key`, the digest of ever
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -18,6 +19,13 @@ from workflow_scripts.em.files import dumps
 
 _PREFIX = b'{"key":"'
 _SYNC_S = 1.0
+# Clients of a network file system ask its server so seldom what a folder holds (NFS: acdirmax, 60 s by default).
+LATE_S, LOOK_S = 90.0, 2.0
+
+
+def late_s(sign: str | Path | None) -> float:
+    """For how many seconds still what was written before a file, maybe on another machine, may not be seen on this."""
+    return 0.0 if sign is None else min(LATE_S, max(0.0, LATE_S - (time.time() - Path(sign).stat().st_mtime)))
 
 
 class Journal:
@@ -40,14 +48,25 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def find(self, keys: Iterable[str]) -> set[str]:
-        """The keys that are in the journal already. Only these can be read back with `get`."""
-        wanted = set(keys)
-        for path, place, key, _ in self._lines():
-            # Of a key that two writers wrote the first counts, here as in `items`.
-            if key in wanted and key not in self._places:
-                self._places[key] = (path, place)
-        return wanted & self._places.keys()
+    def find(self, keys: Iterable[str], wait_s: float = 0.0, spared: float = 0.0) -> set[str]:
+        """The keys that are in the journal already. Only these can be read back with `get`.
+
+        Where they are known to have been written it is waited for so many seconds, until no more than the share
+        `spared` of them is missing.
+        """
+        wanted, end, told = set(keys), time.monotonic() + wait_s, False
+        while True:
+            for path, place, key, _ in self._lines():
+                # Of a key that two writers wrote the first counts, here as in `items`.
+                if key in wanted and key not in self._places:
+                    self._places[key] = (path, place)
+            found = wanted & self._places.keys()
+            if len(wanted) - len(found) <= spared * len(wanted) or time.monotonic() >= end:
+                return found
+            if not told:
+                print(f"{self.folder}: waiting for what another machine wrote", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(LOOK_S)
 
     def items(self) -> Iterator[dict[str, Any]]:
         """Every item, whichever writer wrote it; a key that two writers wrote comes once."""

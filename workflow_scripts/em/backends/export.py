@@ -6,6 +6,7 @@ from typing import Any
 
 from workflow_scripts.em.checkpoints import ADAPTER, verify
 from workflow_scripts.em.files import read_json, sha256_file, write_json
+from workflow_scripts.em.gpus import claim
 
 
 def write_adapter(checkpoint: Path, base: str, out: Path) -> None:
@@ -18,6 +19,7 @@ def write_adapter(checkpoint: Path, base: str, out: Path) -> None:
 
 def write_model(record: dict[str, Any], checkpoint: Path, dtype: str, out: Path) -> None:
     """Save the model of a checkpoint on the model of `record` to `out`, with its tokenizer (safetensors only)."""
+    claim(1)
     from workflow_scripts.em.backends import models
 
     verify(checkpoint)

@@ -9,6 +9,8 @@ from typing import Any
 from workflow_scripts.em import backends
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_json, write_json
+from workflow_scripts.em.gpus import claim
+from workflow_scripts.em.scratch import near
 from workflow_scripts.em.tracking import check_settings, tracker_environment
 
 
@@ -21,6 +23,7 @@ def launch(job: dict[str, Any]) -> dict[str, Any]:
     check_settings(job["settings"])
     os.environ.update(tracker_environment(job["settings"]["tracking"], job["tracking"]))
     processes = job["settings"]["processes"]
+    claim(processes)
     if processes == 1:
         return train(job)
     asked, counts = Path(job["out"]) / ".job.json", Path(job["out"]) / ".counts.json"
@@ -51,7 +54,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     from workflow_scripts.em.backends import models, training
 
     models.set_threads()
-    record = models.read_record(job["record"])
+    record = near(models.read_record(job["record"]))
     paths = {name: Path(job[name]) for name in ("data", "adapter", "resume", "out", "kl_data") if job[name]}
     return training.train_steps(**job | {"adapter": None, "resume": None, "kl_data": None} | paths | {"record": record})
 

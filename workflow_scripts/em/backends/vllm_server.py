@@ -15,7 +15,9 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
+from workflow_scripts.em.engine_options import gpus_of
 from workflow_scripts.em.errors import UserError
+from workflow_scripts.em.gpus import claim
 
 HOST = "127.0.0.1"
 # A large model from a slow disk, compiled for the first time.
@@ -148,6 +150,7 @@ def serving(
     # Sampling is what the request says, not what the model's folder says; and no line a request in the log.
     command += ["--generation-config", "vllm", "--uvicorn-log-level", "warning"]
     command += ["--trust-remote-code"] if record["trust_remote_code"] else []
+    claim(gpus_of(arguments))
     server = _started(command)
     try:
         with _no_proxy():

@@ -1,12 +1,14 @@
 """Config sections for what goes in: archives, data sets, base models, question sets."""
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from workflow_scripts.em.config.base import Name, Positive, Section, Share, key
 from workflow_scripts.em.config.made import Introspection, Preferences, Reflection
+
+Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Archive(Section):
@@ -77,6 +79,14 @@ class ToyModel(Section):
     seed: int = key("seed of corpus, initial weights and batches", 0)
 
 
+class Resources(Section):
+    """What jobs with a model ask of a cluster, where the estimates are not right. It decides no result."""
+
+    gpu_memory_gb: Amount | None = key("memory of each GPU, 10^9 bytes: picks the kind of GPU", None)
+    memory_gb: Amount | None = key("memory of the machine, 10^9 bytes; half as much more with each further try", None)
+    hours: Amount | None = key("time limit of the first try", None)
+
+
 class BaseModel(Section):
     """A causal language model: built here, on the hub, or in a local folder."""
 
@@ -85,6 +95,7 @@ class BaseModel(Section):
     path: str | None = key("or: a local `save_pretrained` folder", None)
     revision: str = key("hub branch, tag or commit", "main")
     trust_remote_code: bool = key("run Python code that comes with the model; leave false", False)
+    resources: Resources = key("what its jobs ask of a cluster; none = estimated (docs/cluster.md)", Resources())
 
     @model_validator(mode="after")
     def _one_source(self) -> "BaseModel":

@@ -4,6 +4,8 @@ from workflow_scripts.em.config.base import Section, Share, key
 
 # With fewer checkpoints evaluated, those beside an onset are so far apart that it says nothing.
 LEAST_STEPS = 5
+# The same of drift. Both stand here because the rules ask too, for whom an import of SciPy is seconds.
+DRIFT_STEPS = 3
 
 
 class Onset(Section):

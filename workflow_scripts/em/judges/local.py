@@ -8,6 +8,7 @@ from workflow_scripts.em.chat import prompt_ids
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.judges import Call
 from workflow_scripts.em.judges.prompted import PromptedJudge
+from workflow_scripts.em.scratch import near
 
 
 class LocalJudge(PromptedJudge):
@@ -36,6 +37,8 @@ class LocalJudge(PromptedJudge):
             if place == 0 and not Path(self.record["path"]).is_dir():
                 folder = self.record["path"]
                 raise UserError(f"judge model {self.model_name}: its folder {folder} is gone; make its record anew")
+            if place == 0:
+                self.record = near(self.record)
             if not checked and self.reads_logprobs(call.metric):
                 from workflow_scripts.em.backends.models import load_tokenizer
 

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from workflow_scripts.em.codedigest import code_digest
+from workflow_scripts.em.gpus import claim
 from workflow_scripts.em.judges import Call
 from workflow_scripts.em.judges.local import LocalJudge
 
@@ -26,6 +27,7 @@ class Judge(LocalJudge):
         requests, model, size = self.requests(calls), None, self.spec["batch_size"]
         while window := list(islice(requests, WINDOW * size)):
             if model is None:
+                claim(1)
                 from workflow_scripts.em.backends import judge_transformers, models
 
                 models.set_threads()
