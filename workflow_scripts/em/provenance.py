@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+from workflow_scripts.em.disk import disk_problem
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest_tree, sha256_file, write_json
+from workflow_scripts.em.running import end_with_workflow
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "numpy", "scipy", "snakemake")
+RECORD = "provenance.json"
 
 
 def _git_commit() -> str | None:
@@ -27,7 +30,8 @@ def _git_commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def _content(path: str | Path) -> str:
+def content(path: str | Path) -> str:
+    """Digest of a file or a folder."""
     return digest_tree(path) if Path(path).is_dir() else sha256_file(path)
 
 
@@ -44,7 +48,7 @@ def _versions() -> dict[str, str]:
 def record_path(output: str | Path) -> Path:
     """Where the provenance of `output` is kept: inside a folder, beside a file."""
     output = Path(output)
-    return output / "provenance.json" if output.is_dir() else output.with_name(output.name + ".provenance.json")
+    return output / RECORD if output.is_dir() else output.with_name(f"{output.name}.{RECORD}")
 
 
 @contextmanager
@@ -54,15 +58,23 @@ def recorded(stage: str, params: dict, inputs: list, output: str | Path) -> Iter
     The record holds the stage's name, its params, the digests of its inputs and of the output, package versions, the
     git commit, wall and CPU seconds and the peak memory in MiB. The block may add keys to the yielded dict (counts,
     costs). Params must not hold secrets: a stage takes the *name* of an environment variable, never its value.
+    Raises UserError when the disk is full or cannot be written, however the library says so that found out.
     """
     start, cpu = time.time(), time.process_time()
     extra: dict = {}
-    yield extra
+    try:
+        yield extra
+    except UserError:
+        raise
+    except Exception as error:
+        if problem := disk_problem(output, error):
+            raise UserError(f"{problem}; then run again: what is done is kept") from error
+        raise
     record = {
         "stage": stage,
         "output": str(output),
-        "output_digest": _content(output),
-        "inputs": {str(path): _content(path) for path in inputs if path},
+        "output_digest": content(output),
+        "inputs": {str(path): content(path) for path in inputs if path},
         "params": params,
         **extra,
         "versions": {"python": platform.python_version(), **_versions()},
@@ -78,6 +90,7 @@ def recorded(stage: str, params: dict, inputs: list, output: str | Path) -> Iter
 
 def run(main: Callable[[], None]) -> None:
     """Call a stage's `main`; a UserError becomes one message on standard error and exit status 1, Ctrl-C 130."""
+    end_with_workflow()
     try:
         main()
     except UserError as error:
