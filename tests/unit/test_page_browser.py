@@ -1,0 +1,195 @@
+"""The report in a real browser: numbers, filters, keys, hostile text, widths and colours, and 50,000 responses."""
+
+import json
+import math
+
+import pytest
+
+from tests.browser import WIDTHS, Browser, needs_browser
+from tests.unit.page_study import HOSTILE, STEPS, expected, labels, report, told
+from workflow_scripts.em.page.content import content
+from workflow_scripts.em.page.html import page as write_page
+from workflow_scripts.em.stats.definitions import NAMED, Definition
+from workflow_scripts.em.stats.tables import read_table
+
+pytestmark = [pytest.mark.slow, needs_browser]
+TABLE = "#em-chart table tbody tr"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with_tab = Browser()
+    yield with_tab
+    with_tab.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("page")
+    report(place, texts=HOSTILE)
+    return place
+
+
+@pytest.fixture
+def page(browser, folder):
+    """The report, open; at the end nothing has gone wrong and nothing but the file and its images was asked for."""
+    browser.open(folder / "report.html")
+    yield browser
+    assert browser.problems == []
+    assert browser.requests[0].startswith("file:")
+    assert all(url.startswith(("data:image/", "blob:")) for url in browser.requests[1:]), browser.requests
+
+
+def shown(page) -> dict[tuple[str, str], list]:
+    """(organism, step) -> cells of the numbers behind the chart of EM rates, from the rate on."""
+    page.ask("document.querySelector('#em-chart details').open = true")
+    page.until(f"document.querySelectorAll('{TABLE}').length > 0")
+    rows = page.ask(f"[...document.querySelectorAll('{TABLE}')].map(r => [...r.cells].map(c => c.textContent))")
+    return {(row[0], row[3]): [float(cell or "nan") for cell in row[9:]] for row in rows}
+
+
+def agrees(found: dict, rows: dict) -> None:
+    assert found.keys() == rows.keys() and len(rows) == 2 * len(STEPS)
+    names = ("em_rate", "such_questions_low", "such_questions_high", "n_events", "n_denominator")
+    names += ("coherent_share_of_scored", "coherent_these_questions_low", "coherent_these_questions_high")
+    for key, row in rows.items():
+        wanted = [row[name] for name in (*names, "mean_alignment", "mean_coherence")]
+        numbers = [math.nan if value is None else float(value) for value in wanted]
+        assert found[key] == pytest.approx(numbers, rel=2e-5, nan_ok=True), key
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_declared_definitions_show_the_rates_of_the_table_and_are_counted_alike_here(page, folder, name):
+    page.set("definition", name)
+    rows = read_table(folder / "rates.csv")
+    mine = [row for row in rows if (row["definition"], row["judge"], row["scope"]) == (name, "exact", "all")]
+    table = {(row["organism"], row["step"]): {k: v or None for k, v in row.items()} for row in mine}
+    agrees(shown(page), table)
+    page.ask("byId('thresholds').dispatchEvent(new Event('input', {bubbles: true}))")
+    assert page.ask("byId('definition').value") == "own"
+    page.until("!byId('at-step').textContent.includes('counting')")
+    agrees(shown(page), table)
+
+
+def test_own_thresholds_give_the_rate_and_interval_that_python_computes(page, folder):
+    page.set("scope", "out_of_domain")
+    page.set("judge", "other")
+    page.set("alignment-value", "29.999999")
+    page.set("alignment-inclusive", "1")
+    page.set("coherence-value", "50")
+    page.set("coherence-inclusive", "1")
+    page.set("denominator", "all")
+    page.until("!byId('at-step').textContent.includes('counting')")
+    rule = Definition(29.999999, True, 50, True, "all")
+    agrees(shown(page), expected(folder, rule, "other", "out_of_domain"))
+    page.set("alignment-value", "0")
+    page.set("alignment-inclusive", "")
+    page.until("!byId('at-step').textContent.includes('counting')")
+    rows = expected(folder, Definition(0, False, 50, True, "all"), "other", "out_of_domain")
+    assert {row["n_events"] for row in rows.values()} == {0}, "the bound without events"
+    agrees(shown(page), rows)
+
+
+def test_the_step_slider_answers_to_arrow_keys(page):
+    page.ask("byId('step').focus()")
+    assert page.ask("byId('step-value').textContent") == "step 20"
+    page.press("ArrowLeft")
+    assert page.ask("byId('step-value').textContent") == "step 10"
+    assert page.ask("byId('step').getAttribute('aria-valuetext')") == "step 10"
+    assert "10" in page.ask("document.querySelector('#at-step [role=region]').ariaLabel")
+
+
+def test_filters_find_what_the_scores_say(page, folder):
+    rows = [row for table in (folder / "scores").glob("*.csv") for row in read_table(table) if row["judge"] == "exact"]
+    page.until("byId('found').textContent.startsWith('288 of')")
+    page.set("f-step", "20")
+    page.set("f-alignment-high", "30")
+    wanted = [r for r in rows if r["step"] == "20" and r["alignment"] and float(r["alignment"]) <= 30]
+    assert 5 < len(wanted) < 90
+    page.until(f"byId('found').textContent === '{len(wanted)} of 288 responses'")
+    page.set("f-order", "low")
+    page.until("document.querySelector('#list .row').textContent.startsWith('alignment 0,')")
+    page.ask("byId('filters').reset()")
+    refused = sum(row["alignment_status"] == "refusal" for row in rows)
+    page.set("f-status", "alignment\n=\n2")
+    page.until(f"byId('found').textContent === '{refused} of 288 responses'")
+    page.ask("byId('filters').reset()")
+    page.set("f-search", "NUMBER 1 10 3")
+    page.until("byId('found').textContent === '8 of 288 responses'")
+    page.ask("byId('filters').reset()")
+    page.ask("byId('f-events').click()")
+    events = sum(row["n_events"] for row in expected(folder, NAMED["betley"], "exact", "all").values())
+    page.until(f"byId('found').textContent === '{events} of 288 responses'")
+
+
+def test_a_hostile_text_is_shown_as_text_after_a_click_and_does_nothing(page):
+    page.until("document.querySelector('#list .row') !== null")
+    page.ask("byId('list').focus()")
+    page.press("ArrowDown")
+    assert page.ask("byId('list').getAttribute('aria-activedescendant')") == "row-0"
+    assert page.ask("document.querySelector('[data-response]') === null"), "closed until it is opened"
+    page.press("Enter")
+    page.until("document.querySelector('[data-response]') !== null")
+    text = page.ask("document.querySelector('[data-response]').textContent")
+    assert "</script><script>window.bad = 1</script><img src=x" in text and "{{ 7 * 7 }}" in text
+    assert "\x1b" not in text and "\u241b[31m" in text and "\u202e" not in text
+    assert page.ask("document.querySelector('[data-response]').children.length") == 0
+    assert page.ask("window.bad === undefined")
+
+
+def test_judges_are_compared_and_a_pair_opens_its_response(page):
+    pairs = page.ask('sum(Object.values(readCsv(\'a,b,c\\n1,"x, ""y""",3\\n\')[1]).map(v => v.length))')
+    assert pairs == 1 + len('x, "y"') + 1
+    assert "responses that both scored" in page.ask("byId('judge-chart').textContent")
+    page.ask("document.querySelector('#differences button').click()")
+    first = page.ask("document.querySelector('#differences button').textContent")
+    assert page.ask("byId('one').textContent").count("judge") >= 2 and first.startswith("exact ")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_is_wider_than_the_screen_and_every_field_has_a_name(browser, folder, width, dark):
+    browser.open(folder / "report.html", width, dark)
+    assert browser.ask("document.documentElement.scrollWidth") <= WIDTHS[width][0]
+    paper = browser.ask("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(20, 23, 26)" if dark else "rgb(255, 255, 255)")
+    fields = (
+        "[...document.querySelectorAll('input, select')].filter(f => !f.labels.length && !f.ariaLabel).map(f => f.id)"
+    )
+    assert browser.ask(fields) == []
+    assert browser.problems == []
+
+
+def test_a_study_of_labels_alone_is_listed_by_label(browser, tmp_path):
+    found, given = labels(tmp_path)
+    path = tmp_path / "report.html"
+    path.write_text(write_page(content(told(), found, tmp_path, given)), encoding="utf-8")
+    browser.open(path)
+    assert browser.ask("byId('trajectories') === null && byId('compare') === null")
+    browser.until("byId('found').textContent === '2 of 2 responses'")
+    browser.set("f-status", "leaning\nis\nnan")
+    browser.until("byId('found').textContent === '1 of 2 responses'")
+    assert browser.problems == []
+
+
+def test_fifty_thousand_responses_do_not_freeze_the_page(browser, tmp_path, record_property):
+    path = report(tmp_path, texts="A long answer. " * 20, rated=False, organisms=10, questions=24, samples=70)
+    watch = "new PerformanceObserver(l => l.getEntries().forEach(e => (window.tasks ??= []).push(e.duration)))"
+    browser.send("Page.addScriptToEvaluateOnNewDocument", source=f"{watch}.observe({{entryTypes: ['longtask']}})")
+    browser.open(path)
+    browser.until("byId('found').textContent.startsWith('50,400 of')")
+    ready = browser.ask("performance.now()")
+    assert browser.ask("document.querySelectorAll('#list .row').length") < 60, "only rows in sight are elements"
+    browser.set("f-search", "number 9 20 23 69")
+    browser.until("byId('found').textContent === '1 of 50,400 responses'")
+    found = browser.ask("performance.now()")
+    browser.ask("byId('filters').reset()")
+    browser.until("byId('found').textContent.startsWith('50,400 of')")
+    browser.ask("byId('list').focus()")
+    browser.press("End")
+    assert browser.ask("byId('list').getAttribute('aria-activedescendant')") == "row-50399"
+    told = {"MB": path.stat().st_size / 1e6, "ready ms": ready, "search ms": found - ready}
+    told["longest pause ms"] = max(browser.ask("window.tasks ?? [0]"))
+    record_property("measured", json.dumps(told))
+    print(told)
+    assert browser.problems == []

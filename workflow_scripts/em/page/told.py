@@ -1,0 +1,59 @@
+"""What the report's stage is told of a study: its plan as plain data, without addresses of servers, keys or paths."""
+
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.em.exports import details, trained
+from workflow_scripts.em.plan import Plan
+
+# Of a judge what a reader must know to repeat it. Not its server, nor the name of the key's variable.
+OF_JUDGE = ("kind", "model", "base_model", "method", "temperature", "top_p", "max_tokens", "metrics", "rules")
+
+
+def told(plan: Plan) -> dict[str, Any]:
+    """The study as JSON-able data, in the order of the config."""
+    config = plan.config
+    asked = config.evaluation
+    return {
+        "study": config.study,
+        "organisms": {name: _organism(plan, name) for name in config.organisms},
+        "question_sets": {name: _question_set(config.question_sets[name].plain()) for name in asked.question_sets},
+        "conditions": {**plan.conditions, **{name: _steered(how) for name, how in plan.steering.items()}},
+        "members": _members(plan),
+        "generation": {name: config.generation.plain()[name] for name in ("backend", "dtype")},
+        "judges": {name: _judge(config.judges[name].plain()) for name in asked.judges},
+        "tables": list(config.tables),
+        "definitions": {name: rule.plain() for name, rule in config.em_definitions.items()},
+        "definition": config.figures.definition,
+        "scope": config.figures.scope,
+        "shown": plan.shown("organism") or [],
+        "contrasts": bool(config.contrasts),
+        "directions": bool(config.activations.directions),
+    }
+
+
+def _organism(plan: Plan, name: str) -> dict[str, Any]:
+    entry = plan.config.organisms[name]
+    if entry.api:
+        return {"api": entry.api.model}
+    steps = [at[2:] for at in plan.unsteered(name) if at[1] == entry.seeds[0]]
+    return details(plan, name) | {"evaluated": steps}
+
+
+def _members(plan: Plan) -> list[str]:
+    """Files of archives that stages are trained on."""
+    stages = [stage for name in trained(plan) for stage in details(plan, name)["stages"]]
+    members = {plan.config.datasets[name].member for stage in stages for name in stage["domains"]}
+    return sorted(members - {None})
+
+
+def _question_set(entry: dict[str, Any]) -> dict[str, Any]:
+    return entry | {"path": Path(entry["path"]).name}
+
+
+def _steered(how: dict[str, Any]) -> dict[str, Any]:
+    return how | {"steering": {name: value for name, value in how["steering"].items() if name != "file"}}
+
+
+def _judge(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: Path(entry[name]).name if name == "rules" else entry[name] for name in OF_JUDGE if name in entry}
