@@ -1,4 +1,4 @@
-"""Rewrite the comments of config.yaml, the references in docs/ and the JSON schema from the config models."""
+"""Rewrite the comments of config.yaml, the references in docs/ and the JSON schema from what the code says."""
 
 import argparse
 from pathlib import Path
@@ -10,6 +10,7 @@ from workflow_scripts.em.config.render import render, render_judges, render_reci
 from workflow_scripts.em.config.study import Config
 from workflow_scripts.em.files import atomic_file, write_json
 from workflow_scripts.em.provenance import run
+from workflow_scripts.em.reference.render import render as render_tables
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument("--judges", type=Path, default=Path("docs/judges.yaml"), help="reference of judges to write")
     parser.add_argument("--recipes", type=Path, default=Path("docs/recipes.yaml"), help="reference of recipes to write")
     parser.add_argument("--schema", type=Path, default=Path("docs/config.schema.json"), help="JSON schema to write")
+    parser.add_argument("--tables", type=Path, default=Path("docs/tables.md"), help="reference of columns to write")
     args = parser.parse_args()
     raw = yaml.safe_load(args.config.read_text(encoding="utf-8"))
     load_config(raw, [str(args.config)])
@@ -27,6 +29,8 @@ def main() -> None:
         handle.write(render_judges())
     with atomic_file(args.recipes) as handle:
         handle.write(render_recipes())
+    with atomic_file(args.tables) as handle:
+        handle.write(render_tables())
     write_json(args.schema, Config.model_json_schema())
 
 

@@ -1,10 +1,10 @@
 """check_env and sandbox: what is missing is named with its mend, no key is printed, checkpoints are found or listed."""
 
+import io
 import json
 import stat
 import sys
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -17,7 +17,8 @@ from workflow_scripts.em.environment import MISSING, OK, WARNING
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.judges import ERROR
 from workflow_scripts.em.plan import Plan
-from workflow_scripts.em.sandbox import Chat, locate
+from workflow_scripts.em.sandbox import Chat, Side
+from workflow_scripts.em.sandbox_sides import Where, locate, parsed
 from workflow_scripts.em.study_files import load_plan
 
 VARIABLE = "EMTRACE_TEST_CHECK"
@@ -249,16 +250,20 @@ def test_later_files_lie_over_earlier_ones(raw, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (("bda", None, None, None), "did you mean 'bad'"),
-        (("bad", 7, None, None), r"training seeds \[0, 1\] and the stages: em"),
-        (("bad", None, "no", None), "the stages: em"),
-        (("bad", None, None, 3), r"step 3 is not saved; steps \(0, 2, 4\)"),
-        (("bad", None, None, None), "not made yet; .* What is there: none"),
+        ("bda", "did you mean 'bad'"),
+        ("bad,seed=7", r"training seeds \[0, 1\] and the stages: em"),
+        ("bad,stage=no", "the stages: em"),
+        ("bad:3", r"step 3 is not saved; steps \(0, 2, 4\)"),
+        ("bad,condition=carefull", "no condition 'carefull'; did you mean 'careful'"),
+        ("bad", "not made yet; .* What is there: none"),
+        ("bad:last", "a step is a number, such as bad:0"),
+        ("bad,seed=x", "a seed is a number"),
+        ("bad,sede=1", "'sede=1' is none of step=N, seed=N"),
     ],
 )
 def test_a_checkpoint_that_is_not_there_is_told(plan, asked, message):
     with pytest.raises(UserError, match=message):
-        locate(plan(), *asked)
+        locate(plan(), parsed(asked))
 
 
 def test_checkpoints_are_found_and_what_there_is_is_listed(plan, tmp_path):
@@ -267,12 +272,15 @@ def test_checkpoints_are_found_and_what_there_is_is_listed(plan, tmp_path):
     (tmp_path / "results/tiny/models/toy.json").write_text("{}")
     for step, last in ((0, 2), (2, 2), (4, 4)):
         (tmp_path / f"results/tiny/organisms/bad/seed-1/em/to-{last}/step-{step}").mkdir(parents=True)
-    label, entry = locate(study, "bad", 1, None, None)
-    assert label == "bad step 4" and str(entry["checkpoint"]).endswith("seed-1/em/to-4/step-4")
-    assert str(locate(study, "bad", 1, "em", 0)[1]["checkpoint"]).endswith("to-2/step-0")
-    assert locate(study, "bare", None, None, None)[1]["checkpoint"] is None
-    with pytest.raises(UserError, match=r"(?s)not made yet.*\n  bad, seed 1, stage em: steps 0, 2, 4$"):
-        locate(study, "good", None, None, None)
+    side = locate(study, Where("bad", seed=1))
+    assert side.label == "bad step 4, seed 1" and str(side.entry["checkpoint"]).endswith("seed-1/em/to-4/step-4")
+    assert str(locate(study, parsed("bad:0,seed=1,stage=em")).entry["checkpoint"]).endswith("to-2/step-0")
+    bare = locate(study, Where("bare", condition="careful"))
+    assert bare.label == "bare, careful" and bare.entry["checkpoint"] is None
+    assert bare.how["system"] == "You are a careful assistant."
+    there = r"bad, seed 1, stage em: steps 0, 2, 4\n  bare: a base model$"
+    with pytest.raises(UserError, match=rf"(?s)not made yet.*\n  {there}"):
+        locate(study, Where("good"))
 
 
 class Echo:
@@ -287,34 +295,69 @@ class Echo:
         done([(0, {"text": text, "finish_reason": "stop"} | self.reply)])
 
 
+def chat_of(sides: dict, system: str | None = None, raw: bool = False) -> Chat:
+    """A chat with authors."""
+    return Chat([Side(name, {}, author=author) for name, author in sides.items()], system, {"temperature": 1.0}, raw, 0)
+
+
 def test_each_side_of_a_conversation_remembers_its_own_answers(monkeypatch, capsys):
     one, two = Echo(), Echo(text="no")
-    chat = Chat([("a", one), ("b", two)], "Be brief.", {"temperature": 1.0}, False, 0)
-    lines = iter(["hello", "", "again", "/system", "/temperature 0.5", "/temperature x", "more", "/what", "/quit"])
-    monkeypatch.setattr("builtins.input", lambda _: next(lines))
-    sandbox.talk(chat)
+    chat = chat_of({"a": one, "b": two}, "Be brief.")
+    script = (
+        "hello\n\nagain\n/system\n/temperature 0.5\n/temperature x\n/seed 3\n/seed x\n/list\nmore\n/what\n/quit\nno\n"
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO(script))
+    sandbox.talk(chat, "What is there: nothing")
     said = capsys.readouterr().out
-    assert "a> 2 hello" in said and "a> 4 again" in said and "a> 1 more" in said and said.count("b> no") == 3
+    assert "you> hello\na> 2 hello" in said and "a> 4 again" in said and "a> 1 more" in said
+    assert said.count("b> no") == 3 and "you> no" not in said
     assert [m["content"] for m in two.asks[1].messages] == ["Be brief.", "hello", "no", "again"]
-    assert "takes a number" in said and "(/reset forgets" in said and chat.sampling == {"temperature": 0.5}
+    assert "takes a number" in said and "/seed takes a whole" in said and "no command /what\n/system TEXT" in said
+    assert "What is there: nothing" in said and (chat.sampling, chat.seed) == ({"temperature": 0.5}, 3)
     assert one.asks[0].seed == two.asks[0].seed != one.asks[1].seed
+    assert one.asks[0].seed != one.asks[2].seed, "another sampling seed"
+
+
+def test_what_is_interrupted_is_taken_back_on_every_side(monkeypatch, capsys):
+    class Slow(Echo):
+        def write(self, asks, done):
+            if asks[0].messages[-1]["content"] == "stop":
+                raise KeyboardInterrupt
+            super().write(asks, done)
+
+    one, two = Echo(), Slow()
+    chat = chat_of({"a": one, "b": two})
+    monkeypatch.setattr("sys.stdin", io.StringIO("stop\ngo"))
+    monkeypatch.setattr(sandbox, "load", lambda sides: None)
+    sandbox.talk(chat, "")
+    assert "(taken back)" in capsys.readouterr().out
+    assert one.asks[1].messages == two.asks[0].messages == [{"role": "user", "content": "go"}]
+
+
+def test_a_side_is_asked_as_its_condition_says():
+    one, two = Echo(), Echo()
+    how = {"system": "Be kind.", "mode": "assistant", "prefill": "Well, "}
+    chat = Chat([Side("a", {}, how, one), Side("b", {}, {"mode": "predictive"}, two)], None, {}, False, 0)
+    assert list(chat.say("Hi")) == [("a", "Well, 2 Hi"), ("b", "1 Hi")]
+    assert (one.asks[0].messages[0]["content"], one.asks[0].prefill) == ("Be kind.", "Well, ")
+    assert two.asks[0].messages[0]["role"] == "document" and chat.sides[0].turns[1]["content"] == "Well, 2 Hi"
 
 
 def test_raw_texts_have_no_turns_and_a_side_that_cannot_answer_is_told():
     echo = Echo()
-    chat = Chat([("a", echo)], "Be brief.", {}, True, 0)
+    chat = chat_of({"a": echo}, "Be brief.", raw=True)
     assert [list(chat.say(text)) for text in ("Once", "upon")] == [[("a", "1 Once")], [("a", "1 upon")]]
     for reply, message in (({"finish_reason": NO_ROOM}, "too long"), ({ERROR: "gone"}, "a: gone")):
         with pytest.raises(UserError, match=message):
-            list(Chat([("a", Echo(**reply))], None, {}, False, 0).say("x"))
+            list(chat_of({"a": Echo(**reply)}).say("x"))
 
 
-def test_a_step_beside_a_name_is_a_number(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(sandbox, "load_plan", lambda files: SimpleNamespace())
-    monkeypatch.setattr(sandbox, "locate", lambda *asked: ("a", {}))
-    monkeypatch.setattr(sys, "argv", ["sandbox", "--configfile", "x", "--organism", "a", "--against", "b:last"])
-    with pytest.raises(UserError, match="a step is a number"):
-        sandbox.main()
+def test_without_an_organism_what_there_is_is_listed(plan, monkeypatch, capsys):
+    study = plan()
+    monkeypatch.setattr(sandbox, "load_plan", lambda files: study)
+    monkeypatch.setattr(sys, "argv", ["sandbox"])
+    sandbox.main()
+    assert capsys.readouterr().out == "What is there: none\n"
 
 
 def test_the_default_study_is_talked_with_when_none_is_named(monkeypatch):
