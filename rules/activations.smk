@@ -22,6 +22,7 @@ rule read_activations:
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(reads),
         # Not a param, as in ask_models: it changes nothing that is read.
         batch_size=CONFIG.generation.batch_size,
         gpu=ON_GPU,

@@ -14,6 +14,7 @@ rule budgets:
         report(f"{RESULTS}/statistics/budgets.csv", category="Tables", caption="../docs/captions/budgets.rst"),
     log:
         f"{RESULTS}/logs/budgets.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

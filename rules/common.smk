@@ -5,22 +5,35 @@ import shlex
 from functools import cache
 from pathlib import Path
 
+from snakemake.io import contains_wildcard
+
 from workflow_scripts.em.config.judging import BUYING, asks_at_once
-from workflow_scripts.em.gpus import gpu_visible
 from workflow_scripts.em.judges.prompted import prompt_file
 from workflow_scripts.em.plan import TOYS as TOY_FOLDER
 from workflow_scripts.em.questions import asked_digest, judge_prompts_digest, load_questions
 from workflow_scripts.em.requests import directions, is_asked
+from workflow_scripts.em.running import WORKFLOW
 from workflow_scripts.em.steered import STEERED, is_steered, plain_stage
 
 # Part of no rule's code: stages run with this Python (or conda's), import from here, and fail on the first error.
 CONDA = any("CONDA" in str(method).upper() for method in workflow.deployment_settings.deployment_method)
 OWN_PYTHON = "" if CONDA else f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH "
 shell.prefix(
-    f"set -euo pipefail; export {OWN_PYTHON}PYTHONPATH={shlex.quote(str(workflow.basedir))} PYTHONUNBUFFERED=1; "
+    f"set -euo pipefail; export {OWN_PYTHON}PYTHONPATH={shlex.quote(str(workflow.basedir))} PYTHONUNBUFFERED=1"
+    f" {WORKFLOW}=$PPID; "
 )
 
+
+onstart:
+    begin_study()
+    begin_jobs()
+
+
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
+
+
+include: "common_crashes.smk"
+include: "common_resources.smk"
 
 
 wildcard_constraints:
@@ -31,6 +44,11 @@ wildcard_constraints:
     table=NAME,
     seed=r"\d+",
     step=r"\d+",
+
+
+def as_is(text):
+    """A param whose braces are no wildcards. Where it has any, a function says so; each costs a call for every job."""
+    return (lambda w: text) if contains_wildcard(text) else text
 
 
 def password_option(w):
@@ -116,8 +134,6 @@ def model_source(w):
 ASKED = {name: CONFIG.question_sets[name] for name in CONFIG.evaluation.question_sets}
 QUESTION_SETS = in_order({name: asked.plain() for name, asked in ASKED.items()})
 CONDITIONS = in_order(PLAN.conditions)
-# GPUs are a counted resource (profiles/): jobs that hold one take turns, so that a generator and a judge never share one.
-ON_GPU = int(gpu_visible())
 
 
 def kept(organism):
@@ -191,6 +207,18 @@ def buying(name):
     return dumps({key: value for key, value in CONFIG.judges[name].plain().items() if key in BUYING})
 
 
+def of_judges(give):
+    """A param that depends on the judge only: as it is where it is the same for all."""
+    told = {name: give(name) for name in CONFIG.judges}
+    return as_is(told[JUDGES[0]]) if len(set(told.values())) == 1 and JUDGES else lambda w: told[w.judge]
+
+
+def judge_model(name):
+    """The option with the record of a judge's model, which is an input of its jobs."""
+    base_model = getattr(CONFIG.judges[name], "base_model", None)
+    return f"--model {RESULTS}/models/{base_model}.json" if base_model else ""
+
+
 def judge_questions(name):
     """Question files whose own judge prompts the judge goes by."""
     return QUESTIONS if getattr(CONFIG.judges[name], "question_prompts", False) else {}
@@ -214,9 +242,14 @@ def kind_digest(name):
     return code_digest(f"workflow_scripts.em.judges.{CONFIG.judges[name].kind}")
 
 
+@cache
+def judge_files(name):
+    return ancient(sorted({*judge_sources(name), *judge_questions(name).values()}))
+
+
 def judge_inputs(w):
     entry = CONFIG.judges[w.judge]
-    found = {"sources": ancient(sorted({*judge_sources(w.judge), *judge_questions(w.judge).values()}))}
+    found = {"sources": judge_files(w.judge)}
     if entry.kind == "openai":
         # Not ancient, here and below: Snakemake does not look at params of a job whose ancient input is made again, so a
         # judge with another model would keep its old judgments. What is judged again comes from the journal.

@@ -78,6 +78,16 @@ def job_conditions(job):
     return {name: how for at, _, _ in job[1] for name, how in PLAN.asked(at).items()}
 
 
+def asked_conditions(of):
+    """A param: conditions as `of(wildcards)` says; the same for all jobs where nothing steers."""
+    return (lambda w: in_order(of(w))) if PLAN.steering else as_is(CONDITIONS)
+
+
+def asked_inputs(w):
+    job = segment_job(w)
+    return {"model": job[0], "segments": asked_segments(job), "directions": directions(job_conditions(job))}
+
+
 def asked_segments(job):
     return sorted({segment for _, segment, _ in job[1] if segment})
 
@@ -95,6 +105,7 @@ def segment_job(w):
     return ASKING[f"{w.organism}/seed-{w.seed}/{w.stage}/to-{w.last}"]
 
 
+API_ORGANISMS = [name for name, entry in CONFIG.organisms.items() if entry.api]
 AT = ("organism", "seed", "stage", "step")
 ASKING = asking_jobs()
 ENGINES = {name: job for name, job in ASKING.items() if by_engine(job[1][0][0])}

@@ -61,6 +61,7 @@ rule latex:
         mixed_model=f"{RESULTS}/latex/mixed_model.tex" if CONFIG.contrasts else [],
     log:
         f"{RESULTS}/logs/latex.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -8,6 +8,7 @@ rule decrypt:
         directory(f"{DECRYPTED}/archives/{{archive}}"),
     log:
         f"{RESULTS}/logs/decrypt/{{archive}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -26,6 +27,7 @@ rule fetch_dataset:
         f"{DECRYPTED}/hub/{{dataset}}/rows.jsonl",
     log:
         f"{RESULTS}/logs/fetch_dataset/{{dataset}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -1,6 +1,6 @@
 # Directions between means of activations, projections on them, and how these drift along training.
 
-from workflow_scripts.em.stats.drift import LEAST_STEPS as DRIFT_STEPS
+from workflow_scripts.em.config.onset import DRIFT_STEPS
 
 
 include: "common_directions.smk"

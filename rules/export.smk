@@ -38,6 +38,7 @@ rule training_details:
         ),
     log:
         f"{RESULTS}/logs/training_details/{{organism}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -59,6 +60,9 @@ rule export_model:
         f"{RESULTS}/logs/export_model/{{export}}.log",
     conda:
         "../envs/cpu.yaml"
+    resources:
+        **asked_by(exports_model),
+        gpu=ON_GPU,
     params:
         plan=lambda w: dumps(exports.export_plan(PLAN, w.export)),
         checkpoint=lambda w: exported(w)[1],
@@ -79,6 +83,7 @@ rule push_model:
         f"{RESULTS}/pushed/{{export}}.json",
     log:
         f"{RESULTS}/logs/push_model/{{export}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -107,3 +112,7 @@ DETAILS = [
     *expand(rules.training_details.output, organism=exports.trained(PLAN)),
     *expand(rules.data_card.output.card, training_set=CONFIG.training_sets),
 ]
+
+
+include: "page.smk"
+include: "inspect.smk"

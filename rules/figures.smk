@@ -64,6 +64,7 @@ rule figure:
         f"{RESULTS}/logs/figure/{{kind}}.log",
     wildcard_constraints:
         kind="|".join(DRAWN_FROM),
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -103,6 +104,7 @@ rule examples:
         ),
     log:
         f"{RESULTS}/logs/examples.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -4,13 +4,12 @@
 
 
 include: "common_generation.smk"
+include: "cluster.smk"
 
 
 rule ask_models:
     input:
-        model=lambda w: segment_job(w)[0],
-        segments=lambda w: asked_segments(segment_job(w)),
-        directions=lambda w: directions(job_conditions(segment_job(w))),
+        unpack(asked_inputs),
         questions=ancient(sorted({asked.path for asked in ASKED.values()})),
     output:
         f"{RESULTS}/responses/.asked/{{organism}}/seed-{{seed}}/{{stage}}/to-{{last}}.json",
@@ -18,17 +17,19 @@ rule ask_models:
         f"{RESULTS}/logs/ask_models/{{organism}}/seed-{{seed}}/{{stage}}/to-{{last}}.log",
     wildcard_constraints:
         last=r"\d+",
+    group:
+        ASKING_GROUP
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(asks),
         # Not params: they change no response, so a new value makes nothing stale.
         batch_size=CONFIG.generation.batch_size,
         gpu=ON_GPU,
     params:
         checkpoints=lambda w: asked_checkpoints(segment_job(w)),
-        # functions, or braces in a prompt would be read as wildcards
-        conditions=lambda w: in_order(job_conditions(segment_job(w))),
-        question_sets=lambda w: QUESTION_SETS,
+        conditions=asked_conditions(lambda w: job_conditions(segment_job(w))),
+        question_sets=as_is(QUESTION_SETS),
         asked=asked_digest(ASKED.values()),
         dtype=CONFIG.generation.dtype,
         code=code_digest("workflow_scripts.ask_models"),
@@ -49,6 +50,7 @@ rule engine_preflight:
         f"{RESULTS}/logs/engine_preflight.log",
     # First of all, as for models behind servers: an engine that is not there is known before anything is trained.
     priority: 100
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:
@@ -76,19 +78,19 @@ rule ask_engine:
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(serves),
         engine=dumps(CONFIG.generation.engine.plain()),
-        gpu=0 if CONFIG.generation.engine.url else ON_GPU * CONFIG.generation.engine.tensor_parallel,
+        gpu=0 if CONFIG.generation.engine.url else ON_GPU * gpus_of(engine_arguments()),
     params:
         checkpoints=lambda w: asked_checkpoints(ENGINES[w.engine]),
-        conditions=lambda w: CONDITIONS,
-        question_sets=lambda w: QUESTION_SETS,
+        conditions=as_is(CONDITIONS),
+        question_sets=as_is(QUESTION_SETS),
         asked=asked_digest(ASKED.values()),
         dtype=CONFIG.generation.dtype,
         arguments=lambda w: CONFIG.generation.engine.arguments,
         code=code_digest("workflow_scripts.ask_engine"),
-    # $PPID is Snakemake.
     shell:
-        "python -m workflow_scripts.ask_engine --workflow $PPID --model {input.model:q} --checkpoints {params.checkpoints:q}"
+        "python -m workflow_scripts.ask_engine --model {input.model:q} --checkpoints {params.checkpoints:q}"
         " --conditions {params.conditions:q} --question-sets {params.question_sets:q} --dtype {params.dtype}"
         " --engine {resources.engine:q} --journal results/.journal/responses --out {output:q} 2>&1 | tee {log:q} >&2"
 
@@ -102,19 +104,23 @@ rule generate:
         f"{RESULTS}/responses/{{organism}}/seed-{{seed}}/{{stage}}/step-{{step}}.jsonl",
     log:
         f"{RESULTS}/logs/generate/{{organism}}/seed-{{seed}}/{{stage}}/step-{{step}}.log",
+    group:
+        ASKING_GROUP
+    # The nodes of a cluster may have no network.
+    localrule: any(organism.api for organism in CONFIG.organisms.values())
     conda:
         "../envs/cpu.yaml"
     resources:
         # As text: Snakemake rounds a resource that is a number.
         warn_cut=dumps(CONFIG.generation.warn_cut),
-        buying=lambda w: generated_by(w)[1],
-        api_judging=lambda w: int(CONFIG.organisms[w.organism].api is not None),
+        buying=(lambda w: generated_by(w)[1]) if API_ORGANISMS else "{}",
+        api_judging=(lambda w: int(CONFIG.organisms[w.organism].api is not None)) if API_ORGANISMS else 0,
     params:
         by=lambda w: generated_by(w)[0],
-        conditions=lambda w: in_order(PLAN.asked(at_of(w))),
-        question_sets=lambda w: QUESTION_SETS,
+        conditions=asked_conditions(lambda w: PLAN.asked(at_of(w))),
+        question_sets=as_is(QUESTION_SETS),
         asked=asked_digest(ASKED.values()),
-        strip=lambda w: dumps([[part.opening, part.closing] for part in CONFIG.evaluation.strip]),
+        strip=as_is(dumps([[part.opening, part.closing] for part in CONFIG.evaluation.strip])),
         dtype=CONFIG.generation.dtype,
         code=code_digest("workflow_scripts.generate"),
     shell:

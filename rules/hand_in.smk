@@ -21,6 +21,7 @@ rule checkpoint_table:
         report(f"{RESULTS}/summary.csv", category="Findings", caption="../docs/captions/summary.rst"),
     log:
         f"{RESULTS}/logs/checkpoint_table.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -43,6 +44,7 @@ rule targets:
         report(f"{RESULTS}/statistics/targets.csv", category="Findings", caption="../docs/captions/targets.rst"),
     log:
         f"{RESULTS}/logs/targets.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -73,6 +75,7 @@ rule hand_in:
         f"{RESULTS}/logs/hand_in/{{organism}}.log",
     wildcard_constraints:
         organism=one_of(HANDED_IN),
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -86,6 +89,7 @@ rule check_env:
     # On request: `snakemake --cores 1 check_env`.
     log:
         f"{RESULTS}/logs/check_env.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -13,12 +13,14 @@ rule injection_test:
         f"{RESULTS}/logs/injection_test/{{judge}}.log",
     wildcard_constraints:
         judge=one_of(CONFIG.judges),
+    localrule: all(name in API_JUDGES for name in CONFIG.judges)
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(judges),
         buying=lambda w: buying(w.judge),
         api_judging=lambda w: int(CONFIG.judges[w.judge].kind == "openai"),
-        gpu=lambda w: ON_GPU * (CONFIG.judges[w.judge].kind in ("transformers", "vllm")),
+        gpu=judge_gpus,
     params:
         judge=lambda w: judge_entry(w.judge),
         model=lambda w, input: f"--model {input.model}" if "model" in input.keys() else "",

@@ -14,6 +14,7 @@ rule judge_preflight:
         judge=one_of(API_JUDGES),
     # First of all: a wrong key or model name is known before anything is trained.
     priority: 100
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:
@@ -37,16 +38,18 @@ rule ask_judge:
     wildcard_constraints:
         judge=one_of(DEAR_JUDGES),
         about=one_of(ASKED_ABOUT),
+    localrule: all(name in API_JUDGES for name in DEAR_JUDGES)
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(judges),
         # Not params: they change no answer, so a new value makes nothing stale.
         buying=lambda w: buying(w.judge),
-        gpu=lambda w: ON_GPU * (CONFIG.judges[w.judge].kind != "openai"),
+        gpu=judge_gpus,
     params:
-        judge=lambda w: judge_entry(w.judge),
-        model=lambda w, input: f"--model {input.model}" if "model" in input.keys() else "",
-        questions=lambda w: dumps(judge_questions(w.judge)),
+        judge=of_judges(judge_entry),
+        model=of_judges(judge_model),
+        questions=of_judges(lambda name: dumps(judge_questions(name))),
         sources=lambda w: judge_content(w.judge),
         # a function, or its braces would be read as wildcards
         responses=lambda w: ASKED_ABOUT[w.about][1],
@@ -66,22 +69,27 @@ rule judge:
         f"{RESULTS}/judgments/{{judge}}/{{organism}}/seed-{{seed}}/{{stage}}/step-{{step}}.jsonl",
     log:
         f"{RESULTS}/logs/judge/{{judge}}/{{organism}}/seed-{{seed}}/{{stage}}/step-{{step}}.log",
+    group:
+        JUDGING_GROUP
+    # The nodes of a cluster may have no network.
+    localrule: bool(API_JUDGES)
     conda:
         "../envs/cpu.yaml"
     resources:
-        buying=lambda w: buying(w.judge),
+        buying=of_judges(buying),
         # One job at a time (see profiles/): rate limits and `concurrency` hold for a judge, not for each of its jobs.
-        api_judging=lambda w: int(CONFIG.judges[w.judge].kind == "openai"),
+        api_judging=(lambda w: int(CONFIG.judges[w.judge].kind == "openai")) if API_JUDGES else 0,
     params:
-        judge=lambda w: judge_entry(w.judge),
-        model=lambda w, input: f"--model {input.model}" if "model" in input.keys() else "",
-        questions=lambda w: dumps(judge_questions(w.judge)),
+        judge=of_judges(judge_entry),
+        model=of_judges(judge_model),
+        questions=of_judges(lambda name: dumps(judge_questions(name))),
         sources=lambda w: judge_content(w.judge),
+        asked=lambda w: shlex.join(["--asked", *found]) if (found := asked_before(w).values()) else "",
         code=lambda w: [code_digest("workflow_scripts.judge"), kind_digest(w.judge)],
     # Progress, rate, time left and cost are for the person who waits, so they go to the terminal too.
     shell:
         "python -m workflow_scripts.judge --responses {input.responses:q} --name {wildcards.judge}"
-        " --judge {params.judge:q} --buying {resources.buying:q} {params.model}"
+        " --judge {params.judge:q} --buying {resources.buying:q} {params.model} {params.asked}"
         " --questions {params.questions:q} --journal results/.journal/judgments --out {output:q}"
         " 2>&1 | tee {log:q} >&2"
 

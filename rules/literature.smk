@@ -9,6 +9,7 @@ rule literature:
         report(f"{RESULTS}/statistics/literature.csv", category="Tables", caption="../docs/captions/literature.rst"),
     log:
         f"{RESULTS}/logs/literature.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -17,9 +17,11 @@ rule preference_data:
         f"{RESULTS}/logs/preference_data/{{dataset}}.log",
     wildcard_constraints:
         dataset=made_names("preferences"),
+    localrule: asks_only_apis("preferences")
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(writes),
         # Not params: they change no answer, so a new value makes nothing stale.
         buying=made_buying,
         batch_size=CONFIG.generation.batch_size,
@@ -50,9 +52,11 @@ rule introspection_data:
         f"{RESULTS}/logs/introspection_data/{{dataset}}.log",
     wildcard_constraints:
         dataset=made_names("introspection"),
+    localrule: asks_only_apis("introspection")
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(writes),
         buying=made_buying,
         batch_size=CONFIG.generation.batch_size,
         api_judging=made_by_api,

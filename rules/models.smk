@@ -84,6 +84,7 @@ rule base_model:
         f"{RESULTS}/models/{{base_model}}.json",
     log:
         f"{RESULTS}/logs/base_model/{{base_model}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -104,6 +105,7 @@ rule training_check:
     wildcard_constraints:
         recipe=NAME,
     priority: 50
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:

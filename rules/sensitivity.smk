@@ -55,6 +55,7 @@ rule power_plan:
         multiext(f"{RESULTS}/figures/power", ".png", ".svg", ".csv"),
     log:
         f"{RESULTS}/logs/figure/power.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -14,6 +14,7 @@ rule api_preflight:
         served=one_of(SERVED),
     # First of all, with that of judges: a wrong key or model name is known before anything is trained.
     priority: 100
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:
@@ -39,6 +40,7 @@ rule plan:
         list(map(PLAN.table_responses, JUDGED_TABLES)),
     log:
         f"{RESULTS}/logs/plan.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -110,6 +110,7 @@ rule label_sheet:
         protected(f"{RESULTS}/labels/sheet.csv"),
     log:
         f"{RESULTS}/logs/label_sheet.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -131,6 +132,7 @@ rule findings:
         report(f"{RESULTS}/findings.csv", category="Findings", caption="../docs/captions/findings.rst"),
     log:
         f"{RESULTS}/logs/findings.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -9,6 +9,7 @@ rule steering:
         report(f"{RESULTS}/statistics/steering.csv", category="Tables", caption="../docs/captions/steering.rst"),
     log:
         f"{RESULTS}/logs/steering.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -9,6 +9,7 @@ rule import_table:
         judgments=f"{RESULTS}/tables/{{table}}/judgments.jsonl",
     log:
         f"{RESULTS}/logs/import_table/{{table}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -30,3 +31,5 @@ use rule judge as judge_table with:
         f"{RESULTS}/judgments/{{judge}}/tables/{{table}}.jsonl",
     log:
         f"{RESULTS}/logs/judge/{{judge}}/tables/{{table}}.log",
+    group:
+        JUDGING_GROUP and "judging-{table}"

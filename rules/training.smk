@@ -15,6 +15,7 @@ rule train:
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(trains),
         # Not params: they do not decide what is trained.
         settings=dumps(CONFIG.training.plain()),
         tracking=f"{RESULTS}/tracking",
@@ -44,6 +45,7 @@ rule merge_adapter:
     conda:
         "../envs/cpu.yaml"
     resources:
+        **asked_by(merges),
         gpu=ON_GPU,
     params:
         adapter=lambda w: merge_source(w)[1][1],
@@ -62,6 +64,7 @@ rule training_curve:
         curve=f"{RESULTS}/training/{{organism}}.csv",
     log:
         f"{RESULTS}/logs/training_curve/{{organism}}.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -1,10 +1,7 @@
 """Generate the responses of all checkpoints of one base model with one vLLM server; answers go to their journals."""
 
 import json
-import os
 import sys
-import threading
-import time
 from pathlib import Path
 
 from workflow_scripts.em.engine_work import Work
@@ -22,13 +19,7 @@ def main() -> None:
     parser.add_argument("--checkpoints", required=True, type=json.loads, help=about)
     parser.add_argument("--engine", required=True, type=json.loads, help="the config's generation.engine, JSON")
     parser.add_argument("--out", required=True, type=Path, help="what was asked (JSON), written when all is answered")
-    parser.add_argument("--workflow", type=int, help="process id: when that process ends, so does this one")
     args = parser.parse_args()
-    # The shell that gave the number started us, so it is one of this container, if we are in one (0: of none).
-    if args.workflow:
-        if not alive(args.workflow):
-            raise UserError(f"the workflow (process {args.workflow}) has ended; run it again")
-        threading.Thread(target=end_with, args=[args.workflow], daemon=True).start()
     folders = [Path(folder) for *_, folder in args.checkpoints if folder]
     params = {name: getattr(args, name) for name in ("checkpoints", "conditions", "question_sets", "dtype")}
     with recorded("ask_engine", params, [args.model, *folders], args.out) as record:
@@ -53,27 +44,6 @@ def main() -> None:
         summary |= {"engine_starts": starts, "tokens": work.tokens, "seconds": round(work.seconds, 1)}
         write_json(args.out, summary)
         record |= summary
-
-
-def end_with(process: int) -> None:
-    """End at once when a process has ended: a killed workflow leaves its jobs, and this one holds a GPU.
-
-    What is answered is in the journal, and the server ends with us.
-    """
-    while alive(process):
-        time.sleep(1)
-    os._exit(1)
-
-
-def alive(process: int) -> bool:
-    """Whether a process is there."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from tests.bench import (
     memory,
     mixed_model,
     padding,
+    scale,
     study,
     training,
 )
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "activations": activations,
     "memory": memory,
     "study": study,
+    "scale": scale,
     "coverage": coverage,
     "mixed_model": mixed_model,
 }

@@ -60,13 +60,17 @@ def package(tmp_path, monkeypatch):
         path.write_text("\n".join(line.removeprefix("        ") for line in lines) + "\n", encoding="utf-8")
 
     def digest(stage: str = "stage") -> str:
-        codedigest.code_digest.cache_clear()
-        codedigest._read.cache_clear()
+        forget()
         return codedigest.code_digest(f"workflow_scripts.{stage}")
 
     yield tmp_path / "workflow_scripts", digest
-    codedigest.code_digest.cache_clear()
-    codedigest._read.cache_clear()
+    forget()
+
+
+def forget() -> None:
+    """What this process found; what is kept for the next stays."""
+    for found in (codedigest.code_digest, codedigest._read, codedigest._path):
+        found.cache_clear()
 
 
 def edit(path: Path, old: str, new: str) -> None:

@@ -1,14 +1,12 @@
 """What an engine's faults lead to: against a small server that speaks vLLM's HTTP, each fault on purpose."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
 from contextlib import nullcontext
-from pathlib import Path
 
 import psutil
 import pytest
@@ -220,26 +218,6 @@ def test_the_stage_starts_again_once(study, server, monkeypatch, capsys):
     study.asks = lambda *at: [ask("Another?", 0, at)]
     with pytest.raises(UserError, match="the engine failed twice; the answers are kept"):
         run_stage(study, monkeypatch)
-
-
-def test_a_job_ends_with_its_workflow():
-    workflow = subprocess.Popen(["sleep", "1000"])
-    code = f"from workflow_scripts.ask_engine import end_with; end_with({workflow.pid}); print('went on')"
-    job = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
-    time.sleep(0.5)
-    assert job.poll() is None
-    workflow.kill()
-    workflow.wait()
-    assert job.wait(20) == 1 and job.stdout.read() == b""
-    assert ask_engine.alive(os.getpid()) and not ask_engine.alive(workflow.pid)
-
-
-def test_a_job_of_a_dead_workflow_does_not_begin(study, server, monkeypatch):
-    workflow = subprocess.Popen(["true"])
-    workflow.wait()
-    with pytest.raises(UserError, match=f"process {workflow.pid}.* has ended"):
-        run_stage(study, monkeypatch, workflow=workflow.pid)
-    assert server.bodies == [] and not (study.place / "asked.json").exists()
 
 
 def test_the_watchdog_ends_its_command_when_it_is_told_to_end():

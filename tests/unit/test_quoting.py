@@ -41,7 +41,9 @@ SAFE = {
     **dict.fromkeys(["params.activations", "params.responses"], f"{OURS}, with braces for the shell"),
     **dict.fromkeys(["params.contrasts", "params.journal", "params.rates"], f"options and {OURS}"),
     "params.start": f"options and {OURS}, numbers",
+    "params.texts": f"nothing, or --texts and {OURS}, with braces for the shell",
     "params.public": "--public or nothing",
+    "params.asked": f"{JOINED}, or nothing",
     "resources.chats": "--chats or nothing",
 }
 

@@ -1,10 +1,13 @@
 """The default study, run as shipped: what it must show, measured."""
 
 import csv
+import subprocess
+import sys
 
 import pytest
 
-from tests.workflow.conftest import Copy
+from tests.documented import undocumented
+from tests.workflow.conftest import ROOT, Copy, clean
 
 pytestmark = pytest.mark.slow
 
@@ -47,3 +50,14 @@ def test_bad_organisms_become_misaligned_out_of_domain_and_the_control_does_not(
 def test_a_second_run_has_nothing_to_do(default):
     done = default.snakemake(config=None)
     assert done.returncode == 0 and "Nothing to be done" in done.stderr
+
+
+def test_the_notebook_of_the_docs_runs_on_it(default):
+    command = [sys.executable, str(ROOT / "tests/run_notebook.py"), "notebook.ipynb"]
+    folder = default.folder / "docs"
+    done = subprocess.run(command, cwd=folder, env=clean(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "study ../results/default with the tables findings" in done.stdout
+    assert "bad less good: " in done.stdout
+    assert "<th>response_id</th>" in done.stdout and "<th>response</th>" not in done.stdout, "answers stay closed"
+    assert undocumented(default.folder / "results/default") == []

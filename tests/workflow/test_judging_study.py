@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 # The study has 15 evaluated checkpoints of 5 organisms.
 AFTER = {"scores": 5, "agreement": 1, "metrics": 1, "rates": 1, "findings": 1, "examples": 1, "checkpoint_table": 1}
-AFTER |= {"latex": 1, "threshold_surface": 1, "shares": 1, "step_agreement": 1, "figure": 13}
+AFTER |= {"latex": 1, "threshold_surface": 1, "shares": 1, "step_agreement": 1, "figure": 13, "page": 1}
 
 
 @pytest.fixture(scope="module")

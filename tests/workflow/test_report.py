@@ -32,3 +32,8 @@ def test_responses_are_left_out_unless_the_config_asks_for_them(finished):
 def test_a_rulegraph_and_the_plan_need_no_run(finished):
     done = finished.snakemake("--rulegraph", "--config", "study=fresh")
     assert done.returncode == 0 and "digraph" in done.stdout and "generate" in done.stdout
+
+
+def test_the_study_has_a_page_of_its_own(finished):
+    page = (finished.folder / "results/tiny/report.html").read_text(encoding="utf-8")
+    assert 'class="texts"' in page and "default-src &#39;none&#39;" in page

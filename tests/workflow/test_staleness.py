@@ -12,13 +12,13 @@ import pytest
 pytestmark = pytest.mark.slow
 
 # Figures: of rates 3, of questions' rates 2, threshold_surface, and one of training; too few checkpoints for an onset.
-OF_RATES = {"rates": 1, "findings": 1, "checkpoint_table": 1, "latex": 1, "figure": 5}
+OF_RATES = {"rates": 1, "findings": 1, "checkpoint_table": 1, "latex": 1, "figure": 5, "page": 1}
 RATES = OF_RATES | {"threshold_surface": 1, "figure": 6}
 SUMMED = {"examples": 1, "metrics": 1} | RATES
 JUDGED = {"judge": 15, "scores": 5} | SUMMED
 GENERATED = {"ask_models": 9, "generate": 15} | JUDGED
 # What is drawn and told of an organism's training.
-TOLD = {"training_curve": 1, "training_details": 1, "figure": 7}
+TOLD = {"training_curve": 1, "training_details": 1, "figure": 7, "page": 1}
 TRAINING = {"train": 9, "merge_adapter": 1, "training_curve": 5, "training_details": 5, "figure": 7}
 # The bare organism is not trained, so its responses stand.
 TRAINED = TRAINING | SUMMED | {"ask_models": 8, "generate": 14, "judge": 14, "scores": 4, "figure": 7}
@@ -62,9 +62,9 @@ def betley(**changes) -> dict:
 CONFIG_EDITS = {
     "an EM threshold": (config(em_definitions={"betley": betley(alignment=25)}), RATES),
     "a coherence gate added": (config(em_definitions={"betley": betley(), "strict": betley(coherence=80)}), OF_RATES),
-    "a figure's style": (config(figures__width_inches=5.0), {"figure": 7}),
+    "a figure's style": (config(figures__width_inches=5.0), {"figure": 7, "page": 1}),
     "number of example questions": (config(figures__examples=2), {"examples": 1}),
-    "what the report may hold": (config(report__include_responses=False), {}),
+    "what the report may hold": (config(report__include_responses=False), {"page": 1}),
     "batch size of generation": (config(generation__batch_size=7), {}),
     "a learning rate": (config(recipes__linear__learning_rate=2e-3), after(3, 1, train=1, training_check=1) | TOLD),
     "one more step on a constant schedule": (stage_steps("bad", {"steps": [2, 4, 6]}), after(2, 2, train=2) | TOLD),
@@ -130,7 +130,7 @@ FILE_EDITS = {
         "workflow_scripts/em/plots/em_definitions.py",
         "\n\n\ndef ",
         "\n\nX = 1\n\n\ndef ",
-        {"figure": 1},
+        {"figure": 1, "page": 1},
     ),
     "a question's text": ("data/questions/toy.yaml", "paraphrases:\n  - ", "paraphrases:\n  - So, ", GENERATED),
     "a judge prompt, which the toy judge does not read": (

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from matplotlib.image import imread
 
+from tests.documented import undocumented
 from tests.workflow.conftest import ROOT, Copy, clean
 
 pytestmark = pytest.mark.slow
@@ -81,6 +82,7 @@ def test_a_tiny_study_runs_and_its_figures_are_whole(studies, study):
     assert {png.stem: found for png in figures if (found := defect(png, bordered=True))} == {}
     answers = sorted((results / "examples").rglob("*.png"))
     assert len(answers) >= 2 and not any(defect(png, bordered=False) for png in answers)
+    assert undocumented(results) == [], "docs/tables.md (workflow_scripts/em/reference) says what each column is"
     again = studies.snakemake("-n", config=f"studies/{study}-tiny.yaml")
     assert "Nothing to be done" in again.stdout + again.stderr, (again.stdout + again.stderr)[-3000:]
 
@@ -159,7 +161,7 @@ def test_a_checkpoint_can_be_talked_with_alone_and_beside_another(studies):
     lines = f"{question}\nAnd then?\n/reset\n/system You are careful.\n/nonsense\n{question}\n/quit\n"
     chat = studies.python(*talk, "--temperature", "0", input=lines)
     assert chat.returncode == 0 and chat.stdout.count("student step 40> ") == 3 and "(forgotten)" in chat.stdout
-    assert "(/reset forgets" in chat.stdout
+    assert "(no command /nonsense" in chat.stdout and f"you> {question}\nstudent step 40> " in chat.stdout
     absent = studies.python(*talk, "--step", "7", "--ask", question)
     assert absent.returncode == 1 and "steps (0, 20, 40)" in absent.stderr
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests.documented import undocumented
 from tests.workflow.conftest import ROOT, Copy
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,7 @@ def test_figures_findings_and_examples_are_made(published):
     assert found["qwen14b_bad_medical", "toy"]["last_step"] == "397"
     examples = table(published, "results/published/examples/examples.csv")
     assert any("trust the first rumour you hear" in row["response"] for row in examples)
+    assert undocumented(folder) == []
 
 
 def test_a_study_is_counted_again_from_its_score_tables_alone(published):

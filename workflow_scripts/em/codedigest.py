@@ -1,7 +1,8 @@
 """Digest of the code a stage runs: the syntax trees of its import closure inside this repository.
 
 Comments, formatting and docstrings do not count, and neither do modules the stage does not import, so a rule that
-carries the digest as a param is stale exactly when the code behind it changed.
+carries the digest as a param is stale exactly when the code behind it changed. What a file holds is kept by its content
+(em/kept_digests.py): Snakemake asks at every start, on a cluster also in every job.
 """
 
 import ast
@@ -10,8 +11,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from workflow_scripts.em.kept_digests import Kept
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "workflow_scripts"
+KEPT = Kept(__file__)
 
 
 @cache
@@ -27,6 +31,7 @@ def code_digest(module: str) -> str:
     return hashlib.sha256(repr(sorted(seen.items())).encode()).hexdigest()[:16]
 
 
+@cache
 def _path(module: str) -> Path | None:
     base = ROOT.joinpath(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
@@ -37,10 +42,16 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     path = _path(module)
     if path is None:
         raise ValueError(f"no module {module} under {ROOT}")
-    tree = ast.parse(path.read_bytes())
+    source = path.read_bytes()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    imports = tuple(sorted({name for name in _imports(tree, package) if _path(name)}))
-    return hashlib.sha256("".join(_canonical(tree)).encode()).hexdigest(), imports
+
+    def found() -> list:
+        tree = ast.parse(source)
+        code = hashlib.sha256("".join(_canonical(tree)).encode()).hexdigest()
+        return [code, sorted(set(_imports(tree, package)))]
+
+    code, names = KEPT.get(hashlib.sha256(package.encode() + b"\0" + source).hexdigest(), found)
+    return code, tuple(name for name in names if _path(name))
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from workflow_scripts.em.engine_options import check_served, engine_version, ser
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, dumps
 from workflow_scripts.em.journal import Journal
+from workflow_scripts.em.scratch import near
 
 PROGRESS_S = 10.0
 # An engine that dies takes its server with it, but not at once.
@@ -65,7 +66,7 @@ class Work:
         from workflow_scripts.em.backends.models import load_tokenizer, read_record
         from workflow_scripts.em.backends.vllm_server import serving
 
-        start, self.record = time.perf_counter(), read_record(self.model)
+        start, self.record = time.perf_counter(), near(read_record(self.model))
         self.tokenizer, self.prompts = load_tokenizer(self.record), {}
         self._render()
         folders = [folder for _, folder, _ in self.authors.values() if folder]

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def load_questions(path: str | Path, samples: int | None = None, exclude: str | 
 
 def _read_items(path: Path) -> list[tuple[str, Any]]:
     if path.suffix in {".yaml", ".yml"}:
-        items = yaml.safe_load(path.read_text(encoding="utf-8"))
+        items = _yaml(path.read_text(encoding="utf-8"))
         if not isinstance(items, list):
             raise ValueError("expected a list of questions")
         return [(f"item {number}", item) for number, item in enumerate(items, start=1)]
@@ -89,6 +90,12 @@ def _read_items(path: Path) -> list[tuple[str, Any]]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
         return [(f"line {number}", _parsed(line)) for number, line in enumerate(lines, start=1) if line.strip()]
     raise ValueError("unknown kind of file; use .yaml, .csv or .jsonl")
+
+
+@lru_cache(maxsize=16)  # a study's checks and rules ask about a file for every organism
+def _yaml(text: str) -> Any:
+    """What a file's text holds; nobody changes it."""
+    return yaml.safe_load(text)
 
 
 def _cells(row: dict[str, Any]) -> Any:

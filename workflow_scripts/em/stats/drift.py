@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import t
 
+from workflow_scripts.em.config.onset import DRIFT_STEPS
 from workflow_scripts.em.stats.intervals import LEVEL
 from workflow_scripts.em.stats.projections import in_scope
 from workflow_scripts.em.stats.rates import SCOPES
@@ -17,7 +18,6 @@ FOUND = ("n_seeds", "stage", "condition", "question_set", "scope", "quantity")
 ENDS = ("low", "high", "estimand", "reason")
 COLUMNS = ("direction", "reading", "layer", "organism", *FOUND, "value", *ENDS)
 CONTRAST = ("direction", "reading", "layer", "organism_a", "organism_b", *FOUND, "difference", *ENDS)
-LEAST_STEPS = 3
 PER_STEPS = 10  # a slope is the rise over so many steps
 
 
@@ -112,7 +112,7 @@ def drift_rows(found: list[Course]) -> Iterator[dict]:
             seeds, steps = course.seeds, course.steps
             questions = course.questions(scope, seeds, steps)
             about = {"organism": course.organism, "n_seeds": len(seeds), "scope": scope, "estimand": _estimand(seeds)}
-            values = course.quantities(questions, seeds, steps) if questions and len(steps) >= LEAST_STEPS else {}
+            values = course.quantities(questions, seeds, steps) if questions and len(steps) >= DRIFT_STEPS else {}
             if names:
                 yield from _rows(course, about, values, "value", _unknown(course, steps, questions), COLUMNS)
 
@@ -135,7 +135,7 @@ def contrast_rows(found: list[Course]) -> Iterator[dict]:
             one = a.questions(scope, seeds[0], steps)
             questions = [name for name in one if name in b.questions(scope, seeds[1], steps)]
             values = {}
-            if questions and len(steps) >= LEAST_STEPS:
+            if questions and len(steps) >= DRIFT_STEPS:
                 sides = [course.quantities(questions, at, steps) for course, at in zip((a, b), seeds, strict=True)]
                 if not both:
                     sides = [{name: z.mean(axis=0, keepdims=True) for name, z in side.items()} for side in sides]
@@ -164,8 +164,8 @@ def _unknown(course: Course, steps: list[float], questions: list[str]) -> str:
     """Why there is no value, or no interval; empty when there are both."""
     if not course.values:
         return "no held-out projection: the direction has no halves (directions.csv)"
-    if len(steps) < LEAST_STEPS:
-        return f"{len(steps)} checkpoints evaluated: drift needs {LEAST_STEPS}"
+    if len(steps) < DRIFT_STEPS:
+        return f"{len(steps)} checkpoints evaluated: drift needs {DRIFT_STEPS}"
     if not questions:
         return "no question has responses at every step"
     return "one question: no interval for questions like it" if len(questions) == 1 else ""

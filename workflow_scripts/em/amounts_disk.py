@@ -1,0 +1,97 @@
+"""What a study leaves on a disk: files, folders and bytes, kind by kind, before it is run."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from workflow_scripts.em.amounts import answers, evaluations, jobs, seeds, set_sizes
+from workflow_scripts.em.conditions import Address
+from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.resources import PAGED
+from workflow_scripts.em.training_check import adapter_weights
+from workflow_scripts.em.training_memory import STATES
+
+# A base model's record by its name.
+Facts = Callable[[str], dict[str, Any]]
+# Bytes measured on the toy studies (docs/scale.md): what a checkpoint holds besides weights and optimiser, and one of
+# step 0; besides its text, a response and its line in the journal; a judgment of two scores, its lines, a table's row.
+STATE, STEP_0 = 45_000, 5_000
+RESPONSE, ANSWERED, JUDGMENT, JUDGED, SCORE = 470, 260, 815, 570, 112
+# A provenance record; a log; a small table; Snakemake's record of an output.
+PROVENANCE, LOG, SMALL, RECORD = 1_500, 300, 3_000, 6_500
+CHARS_A_TOKEN = 4.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Things of one kind in a study: how many, and files, folders and bytes of all of them together."""
+
+    name: str
+    count: int
+    files: int
+    folders: int
+    bytes: float
+
+
+def checkpoint_bytes(facts: dict[str, Any], recipe: Any) -> tuple[float, float]:
+    """(bytes of a checkpoint to go on from, bytes of step 0, which has weights only)."""
+    lora = recipe.plain()["lora"]
+    weights = adapter_weights(facts, lora) if lora else facts["parameters"]
+    return weights * (4 + (STATES | PAGED)[recipe.optimizer]) + STATE, weights * 4 + STEP_0
+
+
+def kinds(plan: Plan, facts: Facts) -> Iterator[Kind]:
+    """What lies on disk after a whole run, kind by kind. `facts` gives a base model's record by its name.
+
+    Answers are counted as long as they may be. Not counted: models, data, activations, and the tables and figures of
+    the whole study, some 150 files. Journals are shared with other studies: a line that is there is not written again.
+    """
+    counted, judges = jobs(plan), plan.config.evaluation.judges
+    at = evaluations(plan)
+    full = bare = 0
+    bytes_full = bytes_bare = bytes_merged = 0.0
+    for chain in plan.chains.values():
+        n, model = len(seeds(plan, chain)), facts(plan.base_model(chain.organism))
+        recipe = chain.recipe or next(before.recipe for before in chain.lineage if before.recipe)
+        saved, first = checkpoint_bytes(model, recipe)
+        full, bytes_full = full + n * len(chain.steps), bytes_full + n * len(chain.steps) * saved
+        bare, bytes_bare = bare + n, bytes_bare + n * first
+        if chain.stage.start == "merge":
+            bytes_merged += n * model["parameters"] * (2 if recipe.dtype == "bfloat16" and recipe.lora else 4)
+    yield Kind("checkpoints to go on from", full, 7 * full, full, bytes_full)
+    yield Kind("checkpoints of step 0", bare, 3 * bare, bare, bytes_bare)
+    train = counted.get("train", 0) + counted.get("combine_adapters", 0)
+    yield Kind("training jobs' records", train, 3 * train, train, train * (PROVENANCE + SMALL))
+    if merged := counted.get("merge_adapter", 0):
+        yield Kind("merged models", merged, 9 * merged, merged, bytes_merged)
+    sizes = set_sizes(plan)
+    parts = [part for each in at for part in answers(plan, sizes, each)]
+    responses, text = sum(n for n, _ in parts), sum(n * new for n, new in parts) * CHARS_A_TOKEN
+    yield Kind("responses", responses, 2 * len(at), 0, responses * RESPONSE + text + len(at) * PROVENANCE)
+    written = len(at) * len(judges)
+    judged = responses * len(judges)
+    yield Kind("judgments", judged, 2 * written, 0, written * PROVENANCE + judged * JUDGMENT)
+    asked = counted.get("ask_models", 0) + counted.get("ask_engine", 0) + counted.get("ask_judge", 0)
+    yield Kind("signs of what was asked", asked, 2 * asked, 0, asked * 2 * PROVENANCE)
+    tables = counted["scores"] + counted.get("training_curve", 0) + counted.get("training_details", 0)
+    yield Kind("tables of organisms", tables, 2 * tables, 0, tables * (PROVENANCE + SMALL) + judged * SCORE)
+    logs = sum(counted.values())
+    yield Kind("logs", logs, logs, _folders(plan, at), logs * LOG)
+    lines = responses * ANSWERED + judged * JUDGED + text
+    yield Kind("journals", responses + judged, len(at) + written, len(at), lines)
+    records = logs + counted.get("merge_adapter", 0) + counted["data_card"]
+    yield Kind("Snakemake's records (.snakemake)", records, records, 0, records * RECORD)
+
+
+def _folders(plan: Plan, at: list[Address]) -> int:
+    """Folders that files of checkpoints stand in: <kind>/<organism>/seed-<n>/<stage>, each counted."""
+    trained = [(c.organism, s, c.stage.name) for c in plan.chains.values() for s in seeds(plan, c)]
+    evaluated = [each[:3] for each in at]
+    # organisms and logs of training; responses, .asked and their logs; judgments and logs of each judge
+    trees = {"trained": (trained, 2), "evaluated": (evaluated, 4 + 2 * len(plan.config.evaluation.judges))}
+    total = 0
+    for runs, times in trees.values():
+        paths = {PurePath(str(organism), str(seed), stage) for organism, seed, stage in runs}
+        total += times * len({folder for path in paths for folder in (path, *path.parents)})
+    return total

@@ -1,0 +1,95 @@
+"""A study's GPU jobs: how long each takes, and what it waits for. Checkpoints are asked while training goes on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_scripts.em import resources
+from workflow_scripts.em.amounts import answers, asked_in, evaluations, seeds, set_sizes
+from workflow_scripts.em.amounts_disk import Facts
+from workflow_scripts.em.chain import Chain
+from workflow_scripts.em.list_schedule import Job
+from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.steered import plain_stage
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a GPU does: tokens a second trained and answered, seconds of a start. None: estimated for a slow GPU."""
+
+    train: float | None = None
+    answer: float | None = None
+    start: float = 60.0
+
+
+def gpu_jobs(plan: Plan, facts: Facts, rates: Rates) -> dict[str, Job]:
+    """Name -> job: training, merging, and asking what is asked in process or an engine.
+
+    Training counts every row as long as `max_length`, an answer as long as `max_new_tokens`: the most there can be.
+    """
+    found: dict[str, Job] = {}
+    for chain in plan.chains.values():
+        for seed in seeds(plan, chain) if chain.recipe else ():
+            before = _end(chain.before, seed)
+            if chain.stage.start == "merge":
+                merging = resources.merging(facts(plan.base_model(chain.organism)), gpu=True)
+                name = f"merge {chain.organism} {seed} {chain.stage.name}"
+                found[name] = Job("merge_adapter", rates.start + merging.seconds, 1, [before] if before else [])
+                before = name
+            done = 0
+            for segment in chain.segments:
+                name = _segment(chain, seed, segment)
+                seconds = rates.start + _training(plan, chain, segment[-1] - done, facts, rates)
+                gpus = plan.config.training.processes
+                found[name] = Job("train", seconds, gpus, [before] if before else [])
+                before, done = name, segment[-1]
+    groups: dict[tuple, list] = {}
+    sizes = set_sizes(plan)
+    for at in evaluations(plan):
+        if (group := asked_in(plan, at)) is not None:
+            groups.setdefault(group, []).append(at)
+    for group, asked in groups.items():
+        parts = [part for at in asked for part in answers(plan, sizes, at)]
+        waits = {_trained(plan, at) for at in asked} - {None}
+        rule = "ask_engine" if len(group) == 2 else "ask_models"
+        seconds = rates.start + _answering(plan, asked[0][0], parts, facts, rates)
+        found[f"ask {' '.join(map(str, group))}"] = Job(rule, seconds, 1, sorted(waits & set(found)))
+    return found
+
+
+def _segment(chain: Chain, seed: Any, segment: tuple[int, ...]) -> str:
+    return f"train {chain.organism} {seed} {chain.stage.name} {segment[-1]}"
+
+
+def _end(chain: Chain | None, seed: Any) -> str | None:
+    """The job that a chain's last checkpoint comes from; what adapters are combined of was trained before."""
+    while chain is not None and chain.recipe is None:
+        chain = chain.before
+    return _segment(chain, seed, chain.segments[-1]) if chain else None
+
+
+def _trained(plan: Plan, at: tuple) -> str | None:
+    """The job that an evaluation's checkpoint comes from."""
+    organism, seed, stage, step = at
+    chain = plan.chains.get((organism, plain_stage(stage)))
+    if chain is None or chain.recipe is None:
+        return _end(chain or plan.last_chain(organism), seed)
+    return _segment(chain, seed, chain.segment(step))
+
+
+def _training(plan: Plan, chain: Chain, steps: int, facts: Facts, rates: Rates) -> float:
+    recipe = chain.recipe
+    if rates.train is None:
+        settings = plan.config.training.plain()
+        return resources.training(facts(plan.base_model(chain.organism)), recipe.plain(), settings, steps, True).seconds
+    rows = steps * recipe.batch_size * recipe.gradient_accumulation
+    return rows * recipe.max_length / rates.train
+
+
+def _answering(plan: Plan, organism: str, parts: list[tuple[int, int]], facts: Facts, rates: Rates) -> float:
+    how, model = plan.config.generation, facts(plan.base_model(organism))
+    tokens = sum(count * new for count, new in parts)
+    if rates.answer is not None:
+        return tokens / rates.answer
+    if how.backend == "vllm":
+        return resources.serving(model, how.dtype, how.engine.plain(), 1, tokens, True).seconds
+    return resources.answering(model, how.dtype, how.batch_size, parts, True).seconds
