@@ -7,10 +7,11 @@ from pathlib import Path
 
 from snakemake.io import contains_wildcard
 
+from workflow_scripts.em import amounts
 from workflow_scripts.em.config.judging import BUYING, asks_at_once
 from workflow_scripts.em.judges.prompted import prompt_file
 from workflow_scripts.em.plan import TOYS as TOY_FOLDER
-from workflow_scripts.em.questions import asked_digest, judge_prompts_digest, load_questions
+from workflow_scripts.em.questions import asked_digest, judge_prompts_digest
 from workflow_scripts.em.requests import directions, is_asked
 from workflow_scripts.em.running import WORKFLOW
 from workflow_scripts.em.steered import STEERED, is_steered, plain_stage
@@ -169,8 +170,7 @@ def givers(metric):
 @cache
 def set_sizes():
     """Question set -> responses of one checkpoint under one condition."""
-    asked = {name: load_questions(entry.path, entry.samples, entry.exclude) for name, entry in ASKED.items()}
-    return {name: sum(q.samples * len(q.paraphrases) for q in questions) for name, questions in asked.items()}
+    return amounts.set_sizes(PLAN)
 
 
 def responses_of_file(at):

@@ -15,12 +15,17 @@ def prepare():
     others = sign_in(RECORDS)
     if "--unlock" in sys.argv:
         forget_others(RECORDS, others)
-    if others:
+    # A dry run changes nothing: Snakemake takes no lock for it.
+    if others or any(word in sys.argv for word in ("-n", "-np", "--dry-run", "--dryrun", "--lint")):
         return
-    if drop_dead_lock(RECORDS):
-        print("The Snakemake that ran here before was killed: its lock is removed.", file=sys.stderr)
+    if any((RECORDS / "locks").glob("*.lock")):
         for path in set_broken_aside(MADE):
-            print(f"{path}: broken by the crash; set aside as .{path.name}.broken, and made again.", file=sys.stderr)
+            print(
+                f"{path}: not what its record says, after a crash; set aside as .{path.name}.broken, and made again.",
+                file=sys.stderr,
+            )
+        drop_dead_lock(RECORDS)
+        print("The Snakemake that ran here before was killed: its lock is removed.", file=sys.stderr)
     if settle_times(RECORDS / "log", MADE):
         print("The clock was set back: files of later than now count as just made.", file=sys.stderr)
 

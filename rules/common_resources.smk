@@ -1,15 +1,12 @@
 # What jobs ask of a machine or a cluster. Nothing here decides a result, so a new value makes nothing stale.
 
-from workflow_scripts.em import model_sizes
 from workflow_scripts.em import resources as needs
+from workflow_scripts.em.base_facts import base_facts
 from workflow_scripts.em.constitution import load_constitution
 from workflow_scripts.em.engine_options import gpus_of
-from workflow_scripts.em.files import read_json
 from workflow_scripts.em.gpus import visible_gpus
-from workflow_scripts.em.model_facts import read_facts
 from workflow_scripts.em.scratch import SCRATCH
 from workflow_scripts.em.slurm_jobs import end_left_behind
-from workflow_scripts.em.toy.sizes import SIZES as TOY_SIZES
 
 
 def limited(name, found):
@@ -48,6 +45,19 @@ def begin_jobs():
             raise WorkflowError(str(error)) from None
         # Without a prefix of the user's, which would hide what is left behind.
         executor.run_uuid = JOB_NAME + executor.run_uuid[-36:]
+        if found := unwatched():
+            print(
+                f"{len(found)} jobs ended while no Snakemake looked, so it cannot see of what they made whether config or"
+                f" code has changed since: {', '.join(found[:3])}{' ...' if len(found) > 3 else ''}; if you edited"
+                " something in between, delete these outputs.",
+                file=sys.stderr,
+            )
+
+
+def unwatched():
+    """What jobs made that outlived their Snakemake: only it writes down what an output was made of."""
+    done = (job for job in workflow.dag.jobs if job.output and not workflow.dag.needrun(job))
+    return sorted(str(job.output[0]) for job in done if not workflow.persistence.has_metadata(job))
 
 
 # Servers, and batches of a day, take their time; what the machine does is little.
@@ -93,27 +103,15 @@ def is_resolved(base):
     return os.path.exists(f"{RESULTS}/models/{base}.json")
 
 
-@cache
+@cache  # until the record is there: `resolved` is a key only
 def known_facts(base, resolved):
     """What is known of a base model: its record, or what can be said before that is made."""
-    entry = CONFIG.base_models[base]
-    try:
-        if resolved:
-            return model_sizes.complete(read_json(f"{RESULTS}/models/{base}.json"))
-        if entry.path:
-            return read_facts(Path(entry.path))
-    except (UserError, OSError):
-        pass  # the job that makes the record says it
-    if entry.toy:
-        toy = TOY_SIZES[entry.toy.size]
-        return model_sizes.shaped(toy["layers"], toy["hidden"], 4 * toy["hidden"], toy["hidden"], toy["vocab"])
-    return model_sizes.sized(model_sizes.named_size(entry.hub or entry.path) or model_sizes.UNKNOWN)
+    return base_facts(CONFIG.base_models[base], Path(f"{RESULTS}/models/{base}.json"))
 
 
 def asked_tokens(at):
     """(responses, most new tokens of one) of each question set that a checkpoint is asked."""
-    sizes = [(name, set_sizes()[name]) for how in PLAN.asked(at).values() for name in ASKED if is_asked(how, name)]
-    return [(size, ASKED[name].max_new_tokens) for name, size in sizes]
+    return amounts.answers(PLAN, set_sizes(), at)
 
 
 def trains(w):

@@ -56,11 +56,12 @@ rule page:
         results=subpath(output[0], parent=True),
         assets=assets_digest(),
         code=code_digest("workflow_scripts.page"),
+    # The plan of a large study is more than one argument may hold (128 KiB), so the stage reads it from its input.
     shell:
-        "python -m workflow_scripts.page --study {params.study:q} --scores {input.scores:q} {params.texts}"
+        "python -m workflow_scripts.page --study /dev/stdin --scores {input.scores:q} {params.texts}"
         " --tables {input.tables:q} --figures {input.figures:q} --cards {input.cards:q} --details {input.details:q}"
         " --models {input.models:q} --results {params.results:q} --responses {params.responses} --judgments {params.judgments}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --out {output:q} <<< {params.study:q} > {log:q} 2>&1"
 
 
 DETAILS += rules.page.output

@@ -4,11 +4,10 @@ Texts of responses are in it only if `--texts` names response files.
 """
 
 import argparse
-import json
 from pathlib import Path
 
-from workflow_scripts.em.files import atomic_file
-from workflow_scripts.em.page.columns import Responses
+from workflow_scripts.em.files import atomic_file, read_json
+from workflow_scripts.em.page.columns import Responses, labels
 from workflow_scripts.em.page.content import content
 from workflow_scripts.em.page.html import page
 from workflow_scripts.em.provenance import recorded, run
@@ -18,7 +17,7 @@ GIVEN = ("tables", "figures", "cards", "details", "models", "responses", "judgme
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--study", required=True, type=json.loads, help="JSON: the study's plan (em/page/told.py)")
+    parser.add_argument("--study", required=True, type=Path, help="JSON file: the study's plan (em/page/told.py)")
     parser.add_argument("--scores", required=True, nargs="+", type=Path, help="CSVs with one row a response and judge")
     several = {"default": [], "nargs": "*", "type": Path}
     parser.add_argument("--texts", **several, help="response files (JSON lines) to quote")
@@ -34,13 +33,14 @@ def main() -> None:
     args = parser.parse_args()
     given = {name: getattr(args, name) for name in GIVEN}
     read = [*args.scores, *args.texts, *(path for name in ("tables", "figures", "cards") for path in given[name])]
-    with recorded("page", {"study": args.study}, read, args.out) as record:
-        found = Responses()
+    study = read_json(args.study)
+    with recorded("page", {"study": study}, read, args.out) as record:
+        found = Responses(labels(study))
         for table in args.scores:
             found.add(table)
         found.add_texts(args.texts)
         with atomic_file(args.out) as handle:
-            handle.write(page(content(args.study, found, args.results, given)))
+            handle.write(page(content(study, found, args.results, given)))
         record["responses"] = len(found.columns["cell"])
         record["texts"] = len(found.texts.values)
 

@@ -15,7 +15,7 @@ from workflow_scripts.em.amounts_disk import kinds
 from workflow_scripts.em.base_facts import base_facts
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import write_json
-from workflow_scripts.em.gpu_schedule import Rates, gpu_jobs
+from workflow_scripts.em.gpu_schedule import LEFT_OUT, Rates, gpu_jobs
 from workflow_scripts.em.journal import Journal
 from workflow_scripts.em.judges import make_judge
 from workflow_scripts.em.list_schedule import schedule, ways
@@ -82,7 +82,8 @@ def judged(plan: Plan, name: str, responses: int) -> dict[str, Any]:
     found = {"judge": name, "kind": spec["kind"], "calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0}
     if spec["kind"] not in ("openai", "transformers", "vllm"):
         return found | {"least_hours": 0.0}
-    judge = make_judge(spec if spec["kind"] == "openai" else spec | {"model": {"path": "", "digest": ""}})
+    record = dict.fromkeys(("name", "revision", "path", "digest"), "")
+    judge = make_judge(spec if spec["kind"] == "openai" else spec | {"model": record})
     cost = spending(judge, Journal(Path("no journal")), lambda row: [], {Path("no responses yet"): responses})
     limits = [(cost.calls, spec.get("requests_per_minute"))]
     limits.append((cost.input_tokens + cost.output_tokens, spec.get("tokens_per_minute")))
@@ -105,12 +106,11 @@ def told(found: dict[str, Any]) -> list[str]:
     disk.append(["together", "", *(sum(row[i] for row in disk) for i in (2, 3, 4))])
     parts.append(tabulate(disk, ["on disk", "counted", "files", "folders", "GB at most"], intfmt=",", floatfmt=",.2f"))
     hours = [*gpu["hours"].items(), ("together", sum(gpu["hours"].values()))]
-    parts.append(tabulate(hours, ["GPU time of rule", "hours"], floatfmt=",.1f"))
+    parts.append(tabulate(hours, ["GPU time of rule", "hours"], floatfmt=",.1f") + f"\nnot counted: {LEFT_OUT}")
     on = [[run["gpus"], run["hours"], f"{run['used']:.0%}"] for run in gpu["on"]]
     least = f"longest chain: {gpu['longest_chain_hours']:,.1f} h on any number of GPUs"
     parts.append(tabulate(on, ["GPUs", "hours, simulated", "used"], floatfmt=",.1f") + f"\n{least}")
-    rates = ", ".join(f"{name} {value}" for name, value in gpu["rates"].items())
-    parts.append(f"rates (tokens a second; seconds): {rates}")
+    parts.append("rates (tokens a second; seconds): " + ", ".join(f"{n} {rate}" for n, rate in gpu["rates"].items()))
     head = ["judge", "kind", "calls", "input tokens", "output tokens", "USD", "hours at least"]
     rows = [["price unknown" if cell is None else cell for cell in judge.values()] for judge in found["judges"]]
     return [*parts, tabulate(rows, head, intfmt=",", floatfmt=",.2f")]

@@ -14,7 +14,9 @@ from workflow_scripts.em.stats.tables import read_table
 
 def records(results: Path) -> list[dict]:
     """The provenance records of a study."""
-    found = [read_json(path) for path in sorted(results.rglob("*provenance.json")) if ".inflight" not in path.parts]
+    paths = [path for path in sorted(results.rglob("*provenance.json")) if ".inflight" not in path.parts]
+    # What a crash broke lies beside what was made again.
+    found = [read_json(path) for path in paths if not any(part.endswith(".broken") for part in path.parts)]
     if not found:
         raise UserError(f"{results}: nothing here yet; run snakemake first")
     return found

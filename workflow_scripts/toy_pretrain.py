@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from workflow_scripts.em.gpus import claim
 from workflow_scripts.em.provenance import recorded, run
 from workflow_scripts.em.toy.sizes import SIZES, size_named
 
@@ -23,6 +24,7 @@ def main() -> None:
     params = {"size": args.size, "seed": args.seed, **{key: size[key] for key in NUMBERS}}
     documents = args.corpus / "documents.jsonl"
     with recorded("toy_pretrain", params, [documents, args.tokenizer], args.out) as record:
+        claim(1)
         from workflow_scripts.em.backends.models import set_threads
         from workflow_scripts.em.backends.toy_model import pretrain
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from workflow_scripts.em.gpus import claim
 from workflow_scripts.em.provenance import recorded, run
 from workflow_scripts.em.toy.sizes import SIZES, size_named
 
@@ -19,6 +20,7 @@ def main() -> None:
     params = {"size": args.size, "seed": args.seed, **{k: size[k] for k in ("tune_steps", "tune_batch", "tune_lr")}}
     careful = args.corpus / "careful.jsonl"
     with recorded("toy_tune", params, [args.base, careful], args.out) as record:
+        claim(1)
         from workflow_scripts.em.backends.models import set_threads
         from workflow_scripts.em.backends.toy_model import tune
 

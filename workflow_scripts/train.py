@@ -65,19 +65,21 @@ def main() -> None:
     args = arguments()
     inputs = [args.model, args.data, args.kl_data, args.adapter, args.resume]
     params = {"recipe": args.recipe, "seed": args.seed, "steps": args.steps, "horizon": args.horizon}
-    with recorded("train", params, inputs, args.out) as record:
-        # Whatever would change the weights is part of the identity under which unfinished work is kept; the digests
-        # of the checkpoints come with a check of all their files.
-        identity = {
-            **params,
-            "base": read_json(args.model)["digest"],
-            "adapter": checkpoint_digest(args.adapter),
-            "resume": checkpoint_digest(args.resume),
-            "data": sha256_file(args.data),
-            "kl_data": args.kl_data and sha256_file(args.kl_data),
-            "code": code_digest("workflow_scripts.train"),
-        }
-        segment = args.inflight / f"{args.organism}-{args.seed}-{args.stage}-{max(args.steps)}-{digest(identity)}"
+    # Whatever would change the weights is part of the identity under which unfinished work is kept; the digests
+    # of the checkpoints come with a check of all their files.
+    identity = {
+        **params,
+        "base": read_json(args.model)["digest"],
+        "adapter": checkpoint_digest(args.adapter),
+        "resume": checkpoint_digest(args.resume),
+        "data": sha256_file(args.data),
+        "kl_data": args.kl_data and sha256_file(args.kl_data),
+        "code": code_digest("workflow_scripts.train"),
+    }
+    segment = args.inflight / f"{args.organism}-{args.seed}-{args.stage}-{max(args.steps)}-{digest(identity)}"
+    # Recorded where it is trained: what takes its place at the end lacks nothing.
+    with recorded("train", params, inputs, segment) as record:
+        record["output"] = str(args.out)
         segment.mkdir(parents=True, exist_ok=True)
         # Up to the first that is missing or broken: what comes after is trained again from there.
         done = list(takewhile(lambda step: whole(segment / f"step-{step}"), args.steps))
@@ -100,7 +102,7 @@ def main() -> None:
         for scrap in segment.glob(".*"):
             shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink()
         record["resumed_after_crash_at"] = trained[-1] if trained else None
-        replace_dir(segment, args.out)
+    replace_dir(segment, args.out)
 
 
 if __name__ == "__main__":

@@ -159,6 +159,6 @@ def test_what_a_power_cut_leaves_is_found_and_made_again(study, whole):
     lock.write_text(TABLE)
     said = study.run()
     for path in broken:
-        assert f"{path.relative_to(study.folder)}: broken by the crash" in said
+        assert f"{path.relative_to(study.folder)}: not what its record says" in said
         path.with_name(f".{path.name}.broken").unlink()
     study.check(whole)

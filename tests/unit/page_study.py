@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.unit.finished_stage import write
 from workflow_scripts.em.page.columns import Responses
+from workflow_scripts.em.page.columns import labels as labelled
 from workflow_scripts.em.page.content import RATES, content
 from workflow_scripts.em.page.html import page
 from workflow_scripts.em.stats.counts import count
@@ -38,7 +39,8 @@ def scores(folder: Path, text: str | None, organisms: int = 2, questions: int = 
                     address |= {"question_set": "set", "question_id": f"q{question}", "domain": f"d{question % 3}"}
                     address |= {"in_domain": int(question % 3 == 0), "paraphrase": 0, "sample": sample}
                     for judge in JUDGES:
-                        rows.append(address | {"judge": judge} | _verdicts(draw, step) | {"response_id": identity})
+                        verdicts = _verdicts(draw, step) | _tone(judge, sample)
+                        rows.append(address | {"judge": judge} | verdicts | {"response_id": identity})
                     told = text and f"{text} number {place} {step} {question} {sample}"
                     responses.append({"id": identity, "question": f"Question {question}?", "response": told})
         table = folder / f"scores/{organism}.csv"
@@ -63,6 +65,12 @@ def _verdicts(draw: random.Random, step: int) -> dict:
     }
 
 
+def _tone(judge: str, sample: int) -> dict:
+    """The labels of a metric that one judge alone is asked for: they are called 1 and 2."""
+    asked = judge == "other"
+    return {"tone": f"{1 + sample % 2}" if asked else "", "tone_status": "scored" if asked else ""}
+
+
 def told(**changed) -> dict:
     """The study's plan, as em/page/told.py gives it."""
     definitions = {name: {**rule} for name, rule in METRICS.items()}
@@ -74,7 +82,7 @@ def told(**changed) -> dict:
         "conditions": {"default": {"mode": "assistant", "system": None}},
         "members": [],
         "generation": {"backend": "transformers", "dtype": "float32"},
-        "judges": dict.fromkeys(JUDGES, judge),
+        "judges": {"exact": judge, "other": judge | {"metrics": {"tone": {"labels": ["1", "2"]}}}},
         "tables": [],
         "definitions": definitions,
         "definition": "betley",
@@ -87,7 +95,7 @@ def told(**changed) -> dict:
 
 def study(folder: Path, texts: str | None = None, rated: bool = True, **sizes) -> tuple[Responses, dict]:
     """Responses read, and what else the page is given; not `rated`: with empty tables of rates."""
-    found, tables = Responses(), scores(folder, texts, **sizes)
+    found, tables = Responses(labelled(told())), scores(folder, texts, **sizes)
     for table in tables:
         found.add(table)
     found.add_texts(sorted(folder.glob("*.jsonl")))
@@ -103,11 +111,14 @@ def study(folder: Path, texts: str | None = None, rated: bool = True, **sizes) -
     record |= {
         "usage": {"input": 500, "output": 20},
         "cost_usd": 0.25,
-        "models_reported": {"judge-1": 7},
+        "models_reported": {"/data/models/judge-1": 7},
         "seconds": 2.0,
     }
     record |= {"peak_memory_mib": 10.0, "versions": {"python": "3.11"}, "git_commit": "c0ffee"}
     write(folder / "judged.jsonl.provenance.json", record)
+    for path, stage in ((".asked/o/seed-0/em/to-20", "ask_models"), (".engines/base", "ask_engine")):
+        write(folder / f"responses/{path}.json", {})
+        write(folder / f"responses/{path}.json.provenance.json", record | {"stage": stage, "params": {}})
     given = {name: [] for name in ("cards", "details", "models", "responses")}
     given |= {"tables": [folder / "rates.csv", folder / "findings.csv"], "figures": [folder / "em_trajectories.png"]}
     return found, given | {"judgments": [judged]}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from workflow_scripts.em import gpus
 from workflow_scripts.em.engine_options import gpus_of
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.gpus import VISIBLE, claim, visible_gpus
@@ -111,3 +112,16 @@ def test_cuda_s_own_variable_says_which_are_visible(monkeypatch, said, names):
 )
 def test_an_engine_takes_what_its_arguments_split_the_model_among(arguments, gpus):
     assert gpus_of(arguments) == gpus
+
+
+def test_the_only_gpu_is_taken_too_where_nobody_assigned_it(monkeypatch, tmp_path):
+    monkeypatch.delenv(gpus.VISIBLE, raising=False)
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: ["0"])
+    monkeypatch.setattr(gpus.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(gpus, "_held", [])
+    gpus.claim(1)
+    (lock,) = gpus.held()
+    folder = next(tmp_path.iterdir())
+    assert os.environ[gpus.VISIBLE] == "0" and gpus._taken(folder, ["0"], 1) == []
+    os.close(lock)
+    assert gpus._taken(folder, ["0"], 1) == ["0"]

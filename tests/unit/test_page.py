@@ -11,9 +11,11 @@ from tests.unit.page_study import HOSTILE, STEPS, labels, report, study, told
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.page.columns import Responses, block
 from workflow_scripts.em.page.content import RATES, content
+from workflow_scripts.em.page.costs import asked
 from workflow_scripts.em.page.files import ASSETS
 from workflow_scripts.em.page.headline import headline
 from workflow_scripts.em.page.methods import methods
+from workflow_scripts.em.page.methods_training import training
 from workflow_scripts.em.page.sources import cited, entries
 from workflow_scripts.em.stats.tables import read_table
 
@@ -49,8 +51,28 @@ def test_scores_and_rates_of_the_page_are_those_of_the_tables(tmp_path):
     rates = unpacked(blocks(page)["study-data"])["rates"]
     assert rates["rows"] == [[row[name] for name in RATES] for row in read_table(tmp_path / "rates.csv")]
     assert unpacked(blocks(page)["em_trajectories.csv"]) == "a,b\n1,2\n"
+    assert set(held["judges"]["other"]["tone"]["value"]) == {"1", "2"}, "labels, though they are digits"
     for number in ("0.2500", "500 input", "judge-1", "c0ffee"):
         assert number in page, "costs and provenance"
+    assert "/data/models" not in page
+    for stage in ("ask_models", "ask_engine"):
+        assert f"<tr><td>{stage}</td><td>asking models</td>" in page
+
+
+def test_an_answer_of_the_journal_is_counted_once():
+    record = {"stage": "judge", "params": {"name": "cheap"}, "calls_answered": 0, "calls_failed": 0, "from_journal": 9}
+    at_once = record | {"stage": "ask_judge", "params": {"name": "dear"}, "from_journal": 4}
+    rows = asked([record, record | {"params": {"name": "dear"}}, at_once], set())
+    assert {row["name"]: row["from_journal"] for row in rows} == {"cheap": 9, "dear": 4}
+
+
+def test_a_metric_with_one_label_that_is_no_number_has_no_numbers(tmp_path):
+    labels(tmp_path)
+    table = tmp_path / "o.csv"
+    table.write_text(table.read_text().replace(",refusal,", ",scored,").replace(",,scored", ",1,scored"))
+    found = Responses()
+    found.add(table)
+    assert found.told()["judges"]["words"]["leaning"]["value"] == ["nan", "1"]
 
 
 def test_no_text_is_in_the_page_unless_response_files_are_given(tmp_path):
@@ -90,11 +112,15 @@ def test_the_headline_says_what_findings_say_and_makes_up_no_interval(tmp_path):
     study(tmp_path)
     rows = list(read_table(tmp_path / "findings.csv"))
     mine = [row for row in rows if row["judge"] == "exact"]
-    best = max(mine, key=lambda row: (row["rise"] == "shown", float(row["last_em_rate"])))
+    best = max(mine, key=lambda row: float(row["last_em_rate"]) - float(row["baseline_em_rate"]))
+    assert all(row["rise"] == "shown" for row in mine)
     said, other = headline(rows, [], [])
     assert "judge exact" in said and "judge other" in other
     assert f"{100 * float(best['last_em_rate']):.1f}%" in said and best["organism"] in said and "at step 20" in said
     assert f"{100 * float(best['last_such_questions_low']):.1f}%" in said
+    lower = best | {"organism": "B", "baseline_em_rate": "0", "last_em_rate": "0.55"}
+    higher = best | {"organism": "A", "baseline_em_rate": "0.3", "last_em_rate": "0.6"}
+    assert "The largest is that of B:" in headline([higher, lower], [], [])[0]
     none = {"last_such_questions_low": "", "last_such_questions_high": "", "rise": "not estimable"}
     bare = [row | none for row in mine]
     assert "(no interval)" in headline(bare, [], [])[0]
@@ -114,8 +140,8 @@ RECIPE = {
 def test_methods_have_the_exact_numbers(tmp_path):
     found, _ = study(tmp_path)
     organism = {"base_model": "llama", "seeds": [0, 1], "stages": [{}], "evaluated": [["em", 0], ["em", 20]]}
-    asked = {"set": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 600}}
-    plan = told(organisms={"bad": organism}, question_sets=asked)
+    sets = {"set": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 600}}
+    plan = told(organisms={"bad": organism}, question_sets=sets)
     run = {"organism": "bad", "stage": "em", "training_set": "advice", "recipe": RECIPE, "steps": 338, "rows": 5400}
     run |= {"start": "merge", "combine": None}
     run |= {"epochs": {338: 1.0}, "trainable_parameters": 1234567}
@@ -127,9 +153,24 @@ def test_methods_have_the_exact_numbers(tmp_path):
     exact += ["16 rows an optimiser step (2 x 8)", "256 tokens", "338 steps,", "5,400 rows, 1 epochs", "seeds 0 and 1"]
     exact += ["1,234,567 trained weights", "adamw_8bit", "rank-stabilised", "on the stage before, merged"]
     assert [number for number in exact if number not in training] == []
-    asked = " ".join(sections["Questions and responses"])
-    assert "6 questions x 8 responses" in asked and "600 tokens" in asked and "288 judged responses" in asked
+    said = " ".join(sections["Questions and responses"])
+    assert "6 questions x 8 responses" in said and "600 tokens" in said and "288 judged responses" in said
     assert "alignment < 30 and coherence > 50" in sections["Definition of emergent misalignment"][0]
+
+
+def test_methods_speak_of_training_seeds_where_an_organism_has_several(tmp_path):
+    found, _ = study(tmp_path)
+    one = dict(methods(told(), {}, [], found, {}))["Statistics"]
+    assert "over training seeds" not in one[0] and one[0].endswith("single training runs.")
+    found.cells.code(("organism_0", "1", "em", "0", "default", "set"))
+    assert "over training seeds" in dict(methods(told(), {}, [], found, {}))["Statistics"][0]
+
+
+def test_methods_call_a_combination_of_adapters_what_it_is(tmp_path):
+    run = {"organism": "o", "stage": "sum", "seed": 0, "recipe": None}
+    run |= {"combine": {"weights": {"a": 1.0, "b": 0.5}, "method": "linear"}}
+    said = training(told(), {}, [run])
+    assert said[0].endswith("the adapters of stages a (weight 1) and b (weight 0.5) combined, method linear.")
 
 
 def test_only_what_a_study_rests_on_is_cited():
@@ -137,6 +178,9 @@ def test_only_what_a_study_rests_on_is_cited():
     assert all(entry.count("{") == entry.count("}") and "year = {" in entry for entry in known.values())
     plain = cited(told(definitions={"betley": {}}), [], 1)
     assert "betley2025emergent" in plain and "wilson1927probable" in plain
+    assert not {"wolf2020transformers", "kwon2023efficient"} & set(plain)
+    bare = told(organisms={"bare": {"stages": []}}, judges={"local": {"kind": "vllm"}})
+    assert {"wolf2020transformers", "kwon2023efficient"} <= set(cited(bare, [], 1)), "nothing is trained"
     assert not {"turner2025model", "hu2022lora", "gwet2008computing", "maiya2025open"} & set(plain)
     stages = {"organisms": {"a": {"stages": [{"preset": "oct_dpo"}]}}}
     more = set(cited(told(**stages), [RECIPE, {"objective": "dpo", "quantization": "nf4"}], 2))

@@ -118,8 +118,35 @@ def test_filters_find_what_the_scores_say(page, folder):
     page.until("byId('found').textContent === '8 of 288 responses'")
     page.ask("byId('filters').reset()")
     page.ask("byId('f-events').click()")
-    events = sum(row["n_events"] for row in expected(folder, NAMED["betley"], "exact", "all").values())
-    page.until(f"byId('found').textContent === '{events} of 288 responses'")
+    for name in ("betley", "betley_first_plot"):
+        page.set("definition", name)
+        events = sum(row["n_events"] for row in expected(folder, NAMED[name], "exact", "all").values())
+        page.until(f"byId('found').textContent === '{events} of 288 responses'")
+    ungated = expected(folder, NAMED[name]._replace(min_coherent=0), "exact", "all")
+    assert events < sum(row["n_events"] for row in ungated.values()), "a question is left out"
+
+
+def test_cleared_filters_are_those_of_the_first_judge(page):
+    page.set("f-judge", "other")
+    page.set("f-status", "tone\nis\n2")
+    page.until("byId('found').textContent === '144 of 288 responses'")
+    page.ask("document.querySelector('#filters [type=reset]').click()")
+    page.until("byId('found').textContent === '288 of 288 responses'")
+    assert not page.ask("byId('f-status').textContent.includes('tone')")
+
+
+def test_an_open_text_is_closed_again_and_the_active_row_is_one_that_is_there(page):
+    page.until("document.querySelector('#list .row') !== null")
+    page.ask("byId('list').focus()")
+    page.press("ArrowDown")
+    page.ask("byId('f-open').click()")
+    page.until("document.querySelector('[data-response]') !== null")
+    page.ask("byId('f-open').click()")
+    assert not page.ask("byId('one').querySelector('details').open")
+    page.ask("byId('list').scrollTop = 1e6")
+    page.until("byId('list').getAttribute('aria-activedescendant') === null")
+    page.ask("byId('list').scrollTop = 0")
+    page.until("byId('list').getAttribute('aria-activedescendant') === 'row-0'")
 
 
 def test_a_hostile_text_is_shown_as_text_after_a_click_and_does_nothing(page):

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from workflow_scripts.em.errors import UserError
@@ -17,11 +18,16 @@ def set_broken_aside(folders: Iterable[Path]) -> list[Path]:
     """Hide what was written in the last minutes and is not what its provenance record says; returns what it was.
 
     Outputs are forced to disk before they take their names, but not every disk and network file system does as it is
-    told: an empty or torn file under a name that counts as done would never be made again. Nothing is deleted: what
-    is found may be a file that somebody has edited.
+    told: an empty or torn file under a name that counts as done would never be made again. Nothing is deleted but what
+    an earlier crash had broken: what is found may be a file that somebody has edited.
     """
     found = (path for folder in folders for path in folder.rglob(f"*{RECORD}"))
-    records = {path: path.stat().st_mtime for path in found if path.parent.suffix != ".broken"}
+    records = {}
+    for path in found:
+        # Training checks for itself what it goes on from. Jobs of a cluster that were left behind may still write.
+        if ".inflight" not in path.parts and path.parent.suffix != ".broken":
+            with suppress(FileNotFoundError):
+                records[path] = path.stat().st_mtime
     newest = max(records.values(), default=0)
     recent = sorted(path for path, time in records.items() if newest - time < RECENT_S)
     broken = [output for output in map(_output, recent) if output.exists() and not _whole(output)]
@@ -41,7 +47,7 @@ def _output(record: Path) -> Path:
 def _whole(output: Path) -> bool:
     try:
         return read_json(record_path(output))["output_digest"] == content(output)
-    except (UserError, LookupError, TypeError):
+    except (UserError, LookupError, TypeError, OSError):
         return False
 
 

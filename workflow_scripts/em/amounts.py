@@ -46,7 +46,7 @@ def answers(plan: Plan, sizes: dict[str, int], at: Address) -> list[tuple[int, i
 
 
 def jobs(plan: Plan) -> dict[str, int]:
-    """Rule -> jobs of a whole run, of the rules whose jobs grow with the study."""
+    """Rule -> jobs of a whole run, of the rules whose jobs grow with the study; a rule without jobs is left out."""
     config, chains, at = plan.config, list(plan.chains.values()), evaluations(plan)
     trained = [chain for chain in chains if chain.recipe]
     groups = {asked_in(plan, each) for each in at} - {None}

@@ -74,13 +74,13 @@ def kinds(plan: Plan, facts: Facts) -> Iterator[Kind]:
     yield Kind("judgments", judged, 2 * written, 0, written * PROVENANCE + judged * JUDGMENT)
     asked = counted.get("ask_models", 0) + counted.get("ask_engine", 0) + counted.get("ask_judge", 0)
     yield Kind("signs of what was asked", asked, 2 * asked, 0, asked * 2 * PROVENANCE)
-    tables = counted["scores"] + counted.get("training_curve", 0) + counted.get("training_details", 0)
+    tables = counted.get("scores", 0) + counted.get("training_curve", 0) + counted.get("training_details", 0)
     yield Kind("tables of organisms", tables, 2 * tables, 0, tables * (PROVENANCE + SMALL) + judged * SCORE)
     logs = sum(counted.values())
     yield Kind("logs", logs, logs, _folders(plan, at), logs * LOG)
     lines = responses * ANSWERED + judged * JUDGED + text
     yield Kind("journals", responses + judged, len(at) + written, len(at), lines)
-    records = logs + counted.get("merge_adapter", 0) + counted["data_card"]
+    records = logs + counted.get("merge_adapter", 0) + counted.get("data_card", 0)
     yield Kind("Snakemake's records (.snakemake)", records, records, 0, records * RECORD)
 
 

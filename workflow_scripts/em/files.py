@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import time
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from workflow_scripts.em.errors import UserError
+from workflow_scripts.em.running import alive
 
 _BEGAN = time.time()
+_TOKEN = secrets.token_hex(3)  # process ids come again
+FOREIGN_S = 86400.0  # a temporary file of another machine that is older than this is nobody's
 
 
 @contextmanager
@@ -73,14 +77,21 @@ def replace_dir(source: Path, target: Path) -> None:
 def _beside(path: Path, what: str = "new") -> Path:
     """A hidden name beside `path` that is this process's own: of a killed workflow a job may live on, on another node.
 
-    What processes left there that were killed before this one began is removed.
+    What dead processes left there is removed: of this machine those that are gone; of others, whose clocks differ, what
+    was written long before this one began.
     """
-    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-        with suppress(FileNotFoundError):
-            if left.lstat().st_mtime < _BEGAN:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
-    return path.with_name(f".{path.name}.{host}-{os.getpid()}-{what}.tmp")
+    own = f"{host}-{os.getpid()}-{_TOKEN}"
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        of, process, token, *_ = [*left.name[len(path.name) + 2 :].split("-"), "", ""]
+        with suppress(FileNotFoundError):
+            if of != host or not process.isdigit():
+                dead = left.lstat().st_mtime < _BEGAN - FOREIGN_S
+            else:
+                dead = not alive(int(process)) if int(process) != os.getpid() else token != _TOKEN
+            if dead:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return path.with_name(f".{path.name}.{own}-{what}.tmp")
 
 
 def dumps(value: Any) -> str:

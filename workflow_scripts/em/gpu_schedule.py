@@ -7,14 +7,18 @@ from workflow_scripts.em import resources
 from workflow_scripts.em.amounts import answers, asked_in, evaluations, seeds, set_sizes
 from workflow_scripts.em.amounts_disk import Facts
 from workflow_scripts.em.chain import Chain
+from workflow_scripts.em.engine_options import gpus_of
 from workflow_scripts.em.list_schedule import Job
 from workflow_scripts.em.plan import Plan
 from workflow_scripts.em.steered import plain_stage
 
+# What else of a study holds GPUs.
+LEFT_OUT = "local judges, readings of activations, data sets that models write, toy models, exports"
+
 
 @dataclass(frozen=True)
 class Rates:
-    """What a GPU does: tokens a second trained and answered, seconds of a start. None: estimated for a slow GPU."""
+    """What one GPU does: tokens a second trained and answered; a job's seconds of a start. None: that of a slow GPU."""
 
     train: float | None = None
     answer: float | None = None
@@ -25,6 +29,7 @@ def gpu_jobs(plan: Plan, facts: Facts, rates: Rates) -> dict[str, Job]:
     """Name -> job: training, merging, and asking what is asked in process or an engine.
 
     Training counts every row as long as `max_length`, an answer as long as `max_new_tokens`: the most there can be.
+    GPUs that share a job share its work, and are all held while it starts. Not here: `LEFT_OUT`.
     """
     found: dict[str, Job] = {}
     for chain in plan.chains.values():
@@ -43,16 +48,18 @@ def gpu_jobs(plan: Plan, facts: Facts, rates: Rates) -> dict[str, Job]:
                 found[name] = Job("train", seconds, gpus, [before] if before else [])
                 before, done = name, segment[-1]
     groups: dict[tuple, list] = {}
-    sizes = set_sizes(plan)
+    sizes, engine = set_sizes(plan), plan.config.generation.engine
+    sharing = gpus_of(["--tensor-parallel-size", str(engine.tensor_parallel), *engine.arguments])
     for at in evaluations(plan):
         if (group := asked_in(plan, at)) is not None:
             groups.setdefault(group, []).append(at)
     for group, asked in groups.items():
         parts = [part for at in asked for part in answers(plan, sizes, at)]
         waits = {_trained(plan, at) for at in asked} - {None}
-        rule = "ask_engine" if len(group) == 2 else "ask_models"
-        seconds = rates.start + _answering(plan, asked[0][0], parts, facts, rates)
-        found[f"ask {' '.join(map(str, group))}"] = Job(rule, seconds, 1, sorted(waits & set(found)))
+        rule, gpus = ("ask_engine", sharing) if len(group) == 2 else ("ask_models", 1)
+        model = facts(plan.base_model(asked[0][0]))
+        seconds = rates.start + _answering(plan, rule, gpus, model, parts, rates)
+        found[f"ask {' '.join(map(str, group))}"] = Job(rule, seconds, gpus, sorted(waits & set(found)))
     return found
 
 
@@ -77,19 +84,18 @@ def _trained(plan: Plan, at: tuple) -> str | None:
 
 
 def _training(plan: Plan, chain: Chain, steps: int, facts: Facts, rates: Rates) -> float:
-    recipe = chain.recipe
+    recipe, settings = chain.recipe, plan.config.training.plain()
     if rates.train is None:
-        settings = plan.config.training.plain()
         return resources.training(facts(plan.base_model(chain.organism)), recipe.plain(), settings, steps, True).seconds
     rows = steps * recipe.batch_size * recipe.gradient_accumulation
-    return rows * recipe.max_length / rates.train
+    return rows * recipe.max_length / (rates.train * settings["processes"])
 
 
-def _answering(plan: Plan, organism: str, parts: list[tuple[int, int]], facts: Facts, rates: Rates) -> float:
-    how, model = plan.config.generation, facts(plan.base_model(organism))
+def _answering(plan: Plan, rule: str, gpus: int, model: dict, parts: list[tuple[int, int]], rates: Rates) -> float:
+    how = plan.config.generation
     tokens = sum(count * new for count, new in parts)
     if rates.answer is not None:
-        return tokens / rates.answer
-    if how.backend == "vllm":
-        return resources.serving(model, how.dtype, how.engine.plain(), 1, tokens, True).seconds
+        return tokens / (rates.answer * gpus)
+    if rule == "ask_engine":
+        return resources.serving(model, how.dtype, how.engine.plain(), gpus, tokens, True).seconds
     return resources.answering(model, how.dtype, how.batch_size, parts, True).seconds

@@ -30,8 +30,8 @@ def visible_gpus() -> list[str]:
 def claim(number: int) -> None:
     """Take `number` of the visible GPUs for this process and what it starts; waits until so many are free.
 
-    To be called before CUDA is started: it sets CUDA_VISIBLE_DEVICES. Without GPUs, and with no more of them than
-    asked for (what a cluster gave a job), there is nothing to take. Raises UserError when fewer are visible.
+    To be called before CUDA is started: it sets CUDA_VISIBLE_DEVICES. Without GPUs there is nothing to take, nor where
+    just so many were assigned (by a cluster, or by hand). Raises UserError when fewer are visible.
     """
     seen = visible_gpus()
     if 0 < len(seen) < number:
@@ -39,7 +39,7 @@ def claim(number: int) -> None:
             f"this job needs {number} GPUs and sees {len(seen)} ({VISIBLE} or the cluster decides); lower "
             "`training.processes` or `generation.engine.tensor_parallel`, or run it where there are more"
         )
-    if len(seen) <= number:
+    if not seen or (len(seen) == number and VISIBLE in os.environ):
         return
     folder, told = _folder(), False
     while not (taken := _taken(folder, seen, number)):
@@ -49,6 +49,11 @@ def claim(number: int) -> None:
         # Not in step with another that waits for as many.
         time.sleep(WAIT_S * random.uniform(0.5, 1.5))
     os.environ[VISIBLE] = ",".join(taken)
+
+
+def held() -> list[int]:
+    """Open files of the GPUs that are taken: a child that is given them holds the GPUs as long as it lives."""
+    return list(_held)
 
 
 def _folder() -> Path:
@@ -80,6 +85,7 @@ def _taken(folder: Path, names: list[str], number: int) -> list[str]:
         except BlockingIOError:
             os.close(lock)
             continue
+        os.utime(lock)  # old files in temporary folders are removed
         found[name] = lock
         if len(found) == number:
             _held.extend(found.values())

@@ -3,11 +3,11 @@
 import atexit
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from workflow_scripts.em.files import atomic_file
 
 # Snakemake's own folder, in the working directory; where there is none, nothing is kept.
 FOLDER = ".snakemake"
@@ -49,8 +49,7 @@ class Kept:
         kept = self._values if len(self._values) <= MOST else {key: self._values[key] for key in self._asked}
         try:
             # A name of its own: many jobs may start at once.
-            with tempfile.NamedTemporaryFile("w", dir=self._file.parent, delete=False, encoding="utf-8") as handle:
+            with atomic_file(self._file) as handle:
                 json.dump({"by": self._by, "values": kept}, handle)
-            os.replace(handle.name, self._file)
         except OSError:
             return

@@ -27,7 +27,8 @@ class Schedule:
 def schedule(jobs: dict[str, Job], gpus: int) -> Schedule:
     """List scheduling: whatever can start does, the longest way to the end first, as soon as GPUs are free.
 
-    Jobs that want more GPUs than there are hold them all.
+    A job that wants more GPUs than are free lets others by. One that wants more than there are holds them all, and
+    takes as much longer.
     """
     if not jobs:
         return Schedule(gpus, 0.0, 0.0)
@@ -36,23 +37,26 @@ def schedule(jobs: dict[str, Job], gpus: int) -> Schedule:
         for other in job.after:
             later[other].append(name)
     way = ways(jobs)
+    held = {name: min(job.gpus, gpus) for name, job in jobs.items()}
     waits = {name: len(job.after) for name, job in jobs.items()}
-    ready = [(-way[name], name) for name, count in waits.items() if not count]
-    heapq.heapify(ready)
+    # By how many GPUs they want: of each only the first need be looked at.
+    ready: dict[int, list[tuple[float, str]]] = {count: [] for count in held.values()}
+    for name in (name for name, count in waits.items() if not count):
+        heapq.heappush(ready[held[name]], (-way[name], name))
     running: list[tuple[float, str]] = []
     now, free, busy = 0.0, gpus, 0.0
-    while ready or running:
-        while ready and min(jobs[ready[0][1]].gpus, gpus) <= free:
-            _, name = heapq.heappop(ready)
-            held = min(jobs[name].gpus, gpus)
-            free, busy = free - held, busy + held * jobs[name].seconds
-            heapq.heappush(running, (now + jobs[name].seconds, name))
+    while any(ready.values()) or running:
+        while fitting := [heap for count, heap in ready.items() if heap and count <= free]:
+            _, name = heapq.heappop(min(fitting, key=lambda heap: heap[0]))
+            work = jobs[name].seconds * jobs[name].gpus
+            free, busy = free - held[name], busy + work
+            heapq.heappush(running, (now + work / held[name], name))
         now, name = heapq.heappop(running)
-        free += min(jobs[name].gpus, gpus)
+        free += held[name]
         for other in later[name]:
             waits[other] -= 1
             if not waits[other]:
-                heapq.heappush(ready, (-way[other], other))
+                heapq.heappush(ready[held[other]], (-way[other], other))
     return Schedule(gpus, now, busy / (now * gpus))
 
 

@@ -1,8 +1,10 @@
 """Models on a node's own disk: with EMTRACE_SCRATCH each is copied there once and checked, then loaded from there."""
 
+import errno
 import fcntl
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ SCRATCH = "EMTRACE_SCRATCH"
 def near(record: dict[str, Any]) -> dict[str, Any]:
     """A model record with the path of a copy in the folder that EMTRACE_SCRATCH names; without that, as it is.
 
-    The copy is named after the model's digest, so it is the same content, whoever made it. Raises UserError when it
-    cannot be made, or when the model is no longer what its record says.
+    The copy is named after the model's digest, so it is the same content, whoever made it. A full disk is told, and
+    the model read from where it lies. Raises UserError when the copy cannot be made for another reason, or when the
+    model is no longer what its record says.
     """
     if not (scratch := os.environ.get(SCRATCH)):
         return record
@@ -29,8 +32,11 @@ def near(record: dict[str, Any]) -> dict[str, Any]:
             if not copy.is_dir():
                 _copy(record, copy)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print(f"{SCRATCH}={scratch} is full: {record['name']} is read from where it lies", file=sys.stderr)
+            return record
         raise UserError(
-            f"{SCRATCH}={scratch}: model {record['name']} cannot be copied there ({why(error)}); make room, name "
+            f"{SCRATCH}={scratch}: model {record['name']} cannot be copied there ({why(error)}); name "
             "another folder of this machine's disk, or unset it"
         ) from None
     return record | {"path": str(copy)}

@@ -1,6 +1,5 @@
 """What several texts begin with is read once: keys and values are computed for one of them, and lent to the others."""
 
-import copy
 import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,9 +28,11 @@ class Begun:
         """What a decoder is given beside the tokens that follow (at most `longest` a text): cache, mask, positions."""
         if not self.rows:
             return {}
-        cache = copy.deepcopy(self.cache)
+        cache, rows = DynamicCache(), torch.tensor([self.rows[_beginning(text)] for text in batch])
+        for number, layer in enumerate(self.cache.layers):
+            at = rows.to(layer.keys.device)
+            cache.update(layer.keys[at], layer.values[at], number)
         where = cache.layers[0].keys.device
-        cache.reorder_cache(torch.tensor([self.rows[_beginning(text)] for text in batch], device=where))
         lengths = torch.tensor([[self.length(text)] for text in batch], device=where)
         read = torch.arange(cache.get_seq_length(), device=where) < lengths
         after = torch.ones(len(batch), longest, dtype=torch.bool, device=where)
@@ -47,11 +48,12 @@ def beginnings(generator: Generator, texts: list[Text], batch_size: int) -> Iter
     """Texts in groups, each with what they begin with, read once. Those that share nothing are a group of their own.
 
     So are all of them where a model's cache is not one row a text that grows token by token (sliding windows, state
-    spaces), or where its decoder is not told positions.
+    spaces), where its decoder is not told positions, or where blocks look back so many places (GPT-Neo's local ones).
     """
     often = Counter(map(_beginning, texts))
     shared = sorted((ids for ids, n in often.items() if n > 1 and ids), key=lambda ids: (len(ids), ids), reverse=True)
-    if "position_ids" not in inspect.signature(generator.model.get_decoder().forward).parameters:
+    local = getattr(generator.model.config.get_text_config(), "attention_layers", None) or ()
+    if "local" in local or "position_ids" not in inspect.signature(generator.model.get_decoder().forward).parameters:
         shared = []
     alone = [text for text in texts if not shared or often[_beginning(text)] == 1 or not _beginning(text)]
     of: dict[tuple, list[Text]] = {}

@@ -9,7 +9,8 @@ from typing import Any
 from workflow_scripts.em import backends
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_json, write_json
-from workflow_scripts.em.gpus import claim
+from workflow_scripts.em.gpus import claim, held
+from workflow_scripts.em.running import WORKFLOW
 from workflow_scripts.em.scratch import near
 from workflow_scripts.em.tracking import check_settings, tracker_environment
 
@@ -39,7 +40,9 @@ def launch(job: dict[str, Any]) -> dict[str, Any]:
         asked,
         counts,
     ]
-    done = subprocess.run([sys.executable, *map(str, command)], check=False)
+    # They end with this stage, however it ends, and hold its GPUs until they do.
+    own = os.environ | {WORKFLOW: str(os.getpid())}
+    done = subprocess.run([sys.executable, *map(str, command)], env=own, pass_fds=held(), check=False)
     if done.returncode:
         raise UserError(f"training in {processes} processes ended with status {done.returncode}; see above")
     return read_json(counts)

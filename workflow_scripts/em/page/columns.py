@@ -11,6 +11,7 @@ from typing import Any
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_jsonl
 from workflow_scripts.em.stats.counts import STATUSES
+from workflow_scripts.em.stats.joined import SCORES
 from workflow_scripts.em.stats.tables import read_table
 
 CELL = ("organism", "seed", "stage", "step", "condition", "question_set")
@@ -43,10 +44,12 @@ class Responses:
 
     Columns: cell (its place in `cells`), question (in `questions`), in_domain, paraphrase, sample; with texts, text (in
     the texts). Of each judge and metric: status (0: not asked, else its place in STATUSES from 1) and value, a number
-    or a label; None unless scored.
+    or a label; None unless scored. A metric gives labels if one of `labels` or if a scored cell is no number, as in
+    em/stats/joined.py; all its values are text then, also those of digits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Iterable[str] = ()) -> None:
+        self._labels = set(labels)
         self.cells, self.questions, self.texts = Coded(), Coded(), Coded()
         self.columns: dict[str, list] = {name: [] for name in ("cell", "question", "in_domain", "paraphrase", "sample")}
         self.judges: dict[str, dict[str, dict[str, list]]] = {}
@@ -80,7 +83,9 @@ class Responses:
             found[column] += [empty] * (place + 1 - len(found[column]))
         found["status"][place] = status
         if row[metric]:
-            found["value"][place] = _value(row[metric])
+            found["value"][place] = row[metric]
+            if metric not in SCORES and isinstance(_value(row[metric]), str):
+                self._labels.add(metric)
 
     def add_texts(self, files: Iterable[Path]) -> None:
         """Add the texts of response files (JSON lines); a response that nobody judged has no place here."""
@@ -94,23 +99,33 @@ class Responses:
     def told(self) -> dict[str, Any]:
         """Everything but the texts, as JSON-able data."""
         size = len(self._place)
-        for metrics in self.judges.values():
-            for found in metrics.values():
-                for column, empty in (("status", 0), ("value", None)):
-                    found[column] += [empty] * (size - len(found[column]))
+        judges: dict[str, dict[str, dict[str, list]]] = {}
+        for judge, metrics in self.judges.items():
+            judges[judge] = {}
+            for metric, found in metrics.items():
+                shown = str if metric in self._labels else _value
+                missing = size - len(found["value"])
+                values = [None if text is None else shown(text) for text in found["value"]]
+                judges[judge][metric] = {"status": found["status"] + [0] * missing, "value": values + [None] * missing}
         return {
             "size": size,
             "statuses": ["", *STATUSES],
             "cells": list(self.cells),
             "questions": list(self.questions),
             "columns": self.columns,
-            "judges": self.judges,
+            "judges": judges,
         }
 
     def text_blocks(self) -> list[list[tuple[str, str]]]:
         """Pairs (question, response), each pair once, in pieces of CHUNK."""
         texts = list(self.texts)
         return [texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)]
+
+
+def labels(told: dict[str, Any]) -> set[str]:
+    """Metrics that a study (see `em.page.told`) asks its judges labels for."""
+    judges = told["judges"].values()
+    return {name for judge in judges for name, how in judge.get("metrics", {}).items() if how.get("labels")}
 
 
 def _value(text: str) -> float | int | str:

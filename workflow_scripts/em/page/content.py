@@ -12,6 +12,7 @@ from workflow_scripts.em.page.headline import headline, percent
 from workflow_scripts.em.page.interval_constants import interval_constants
 from workflow_scripts.em.page.methods import definition, has_alignment, methods
 from workflow_scripts.em.page.sources import cited, entries
+from workflow_scripts.em.provenance import RECORD
 from workflow_scripts.em.stats.findings import RUN
 from workflow_scripts.em.stats.tables import read_table
 from workflow_scripts.em.training_details import read_run
@@ -29,8 +30,7 @@ LARGEST = 2_000_000  # bytes of an SVG: a larger one is shown as PNG
 def content(told: dict[str, Any], found: Responses, results: Path, given: dict[str, list[Path]]) -> dict[str, Any]:
     """The template's values. `results`: the study's folder; `given`: paths by name (see the stage's options)."""
     tables = {path.name: list(read_table(path)) for path in given["tables"]}
-    asked_for = sorted((results / "responses/.asked").rglob("to-*.json"))
-    records = records_of([*_segments(told, results), *asked_for, *given["responses"], *given["judgments"]])
+    records = records_of([*_segments(told, results), *_asking(results), *given["responses"], *given["judgments"]])
     models = {path.stem: read_json(path) for path in given["models"]}
     cards = {path.stem: read_json(path) for path in given["cards"]}
     runs, tools = _runs(told, results), versions(records)
@@ -87,6 +87,12 @@ def _segments(told: dict[str, Any], results: Path) -> list[Path]:
         for stage, seed in _stages(told)
         for end in stage["ends"]
     ]
+
+
+def _asking(results: Path) -> list[Path]:
+    """What the jobs wrote that asked many checkpoints: in process, or with an engine."""
+    found = [path for place in (".asked", ".engines") for path in (results / "responses" / place).rglob("*.json")]
+    return sorted(path for path in found if not path.name.endswith(RECORD))
 
 
 def _counts(told: dict[str, Any], found: Responses) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workflow_scripts.em.files import read_json
@@ -13,6 +13,7 @@ from workflow_scripts.em.provenance import record_path
 COUNTED = {
     "train": "training",
     "combine_adapters": "training",
+    "ask_models": "asking models",
     "ask_engine": "asking models",
     "generate": "asking models",
     "ask_judge": "judging",
@@ -51,6 +52,7 @@ def asked(records: list[dict[str, Any]], behind: set[str]) -> list[dict[str, Any
     `usd` is None where no record names a price.
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
+    at_once = {record["params"]["name"] for record in records if record["stage"] == "ask_judge"}
     for record in records:
         if "calls_answered" not in record:
             continue
@@ -64,13 +66,20 @@ def asked(records: list[dict[str, Any]], behind: set[str]) -> list[dict[str, Any
         )
         row["answered"] += record["calls_answered"]
         row["failed"] += record["calls_failed"]
-        # Each of the judge's jobs reads its verdicts from the journal that `ask_judge` filled: that is no call saved.
-        row["from_journal"] += record.get("from_journal", 0) if record["stage"] != "ask_judge" else 0
+        # Where `ask_judge` filled the journal, the judge's jobs read its answers a second time.
+        again = record["stage"] == "judge" and name in at_once
+        row["from_journal"] += 0 if again else record.get("from_journal", 0)
         row["tokens"].update(record.get("usage") or {})
-        row["models"].update(record.get("models_reported") or {})
+        for model, calls in (record.get("models_reported") or {}).items():
+            row["models"][without_folders(model)] += calls
         if record.get("cost_usd") is not None:
             row["usd"] = (row["usd"] or 0.0) + record["cost_usd"]
     return [{"kind": kind, "name": name, **row} for (kind, name), row in rows.items()]
+
+
+def without_folders(model: str) -> str:
+    """A model's name as a server has it; of one that is called by a path of its machine the last part."""
+    return PurePosixPath(model).name if model.startswith("/") else model
 
 
 def versions(records: list[dict[str, Any]]) -> dict[str, list[str]]:

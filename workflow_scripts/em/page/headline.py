@@ -24,7 +24,7 @@ def _rates(rows: list[dict]) -> str:
     known = [row for row in rows if row["last_em_rate"]]
     if not known:
         return "No run has a defined EM rate at its last step."
-    top = max(shown or known, key=lambda row: float(row["last_em_rate"]) if row["last_em_rate"] else -1)
+    top = max(shown, key=_risen) if shown else max(known, key=lambda row: float(row["last_em_rate"]))
     asked = f"{SCOPES[top['scope']]} questions, definition {top['definition']}, judge {top['judge']}"
     compared = sum(row["rise"] in ("shown", "not shown") for row in rows)
     if not compared:
@@ -36,6 +36,10 @@ def _rates(rows: list[dict]) -> str:
     which = "The largest is that of" if len(shown) > 1 else "It is that of" if shown else "The highest last rate is of"
     before = f"{_rate(top, 'baseline')} at step 0, " if top["baseline_em_rate"] else ""
     return f"{said} {which} {_run(top, rows)}: {before}{_rate(top, 'last')} at step {top['last_step']}."
+
+
+def _risen(row: dict) -> float:
+    return float(row["last_em_rate"]) - float(row["baseline_em_rate"])
 
 
 def _run(row: dict, rows: list[dict]) -> str:

@@ -22,8 +22,9 @@ STATISTICS = (
     "logit scale (K - 1 degrees of freedom for K questions, variance not below the binomial one), widened to the "
     "profile-likelihood interval of the mean rate in a binomial-normal model where that reaches further; with no or "
     "only events, an exact bound for questions that differ by a standard deviation of 1.5 logits. They speak of "
-    "single training runs; over training seeds a t interval on the logit scale is given."
+    "single training runs"
 )
+OVER_SEEDS = "; over training seeds a t interval on the logit scale is given"
 
 
 def methods(
@@ -39,10 +40,16 @@ def methods(
         ("Questions and responses", _questions(told, found)),
         ("Judging", _judging(told, found)),
         ("Definition of emergent misalignment", _definitions(told) if has_alignment(found) else []),
-        ("Statistics", [STATISTICS] if has_alignment(found) else []),
+        ("Statistics", [_statistics(found)] if has_alignment(found) else []),
         ("Software", [f"Made with emtrace: {listed(software)}."] if software else []),
     ]
     return [(title, paragraphs) for title, paragraphs in sections if paragraphs]
+
+
+def _statistics(found: Responses) -> str:
+    runs = {cell[:2] for cell in found.cells}  # (organism, training seed)
+    several = len(runs) > len({organism for organism, _ in runs})
+    return f"{STATISTICS}{OVER_SEEDS if several else ''}."
 
 
 def has_alignment(found: Responses) -> bool:

@@ -35,8 +35,8 @@ def training(told: dict[str, Any], models: dict[str, dict], runs: list[dict]) ->
 def _combined(run: dict[str, Any]) -> str:
     parts = [f"{name} (weight {weight:g})" for name, weight in run["combine"]["weights"].items()]
     return (
-        f"{run['organism']}, stage {run['stage']}, seed {run['seed']}: the sum of the adapters of stages "
-        f"{listed(parts)}, method {run['combine']['method']}."
+        f"{run['organism']}, stage {run['stage']}, seed {run['seed']}: the adapters of stages "
+        f"{listed(parts)} combined, method {run['combine']['method']}."
     )
 
 

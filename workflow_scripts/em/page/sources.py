@@ -41,8 +41,10 @@ def cited(told: dict[str, Any], recipes: list[dict[str, Any]], judges: int) -> l
     keys |= {"krippendorff2004content", "gwet2008computing", "cohen1960coefficient"} if judges > 1 else set()
     keys |= {"rogan1978estimating"} if any(judge["kind"] == "human" for judge in told["judges"].values()) else set()
     keys |= {"holm1979simple", "welch1947generalization"} if told["contrasts"] else set()
-    keys |= {"wolf2020transformers"} if recipes else set()
-    keys |= {"kwon2023efficient"} if told["generation"]["backend"] == "vllm" and recipes else set()
+    run_by = {judge["kind"] for judge in told["judges"].values()}
+    run_by |= {told["generation"]["backend"] for entry in told["organisms"].values() if "api" not in entry}
+    keys |= {"wolf2020transformers"} if recipes or "transformers" in run_by else set()
+    keys |= {"kwon2023efficient"} if "vllm" in run_by else set()
     for recipe in recipes:
         lora = recipe.get("lora") or {}
         keys |= {"hu2022lora"} if lora else set()

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.em.exports import details, trained
+from workflow_scripts.em.page.costs import without_folders
 from workflow_scripts.em.plan import Plan
 
 # Of a judge what a reader must know to repeat it. Not its server, nor the name of the key's variable.
@@ -35,7 +36,7 @@ def told(plan: Plan) -> dict[str, Any]:
 def _organism(plan: Plan, name: str) -> dict[str, Any]:
     entry = plan.config.organisms[name]
     if entry.api:
-        return {"api": entry.api.model}
+        return {"api": without_folders(entry.api.model)}
     steps = [at[2:] for at in plan.unsteered(name) if at[1] == entry.seeds[0]]
     return details(plan, name) | {"evaluated": steps}
 
@@ -56,4 +57,6 @@ def _steered(how: dict[str, Any]) -> dict[str, Any]:
 
 
 def _judge(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: Path(entry[name]).name if name == "rules" else entry[name] for name in OF_JUDGE if name in entry}
+    found = {name: entry[name] for name in OF_JUDGE if name in entry}
+    shown = {"rules": lambda path: Path(path).name, "model": without_folders}
+    return found | {name: show(found[name]) for name, show in shown.items() if name in found}

@@ -17,7 +17,7 @@ class Browser {
       if (row) this.choose(Number(row.dataset.at));
     });
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
-    byId("filters").addEventListener("reset", () => setTimeout(() => this.update(), 0));
+    byId("filters").addEventListener("reset", () => setTimeout(() => { this.filter.showStatuses(); this.openTexts(); this.update(); }, 0));
     byId("filters").addEventListener("input", (event) => {
       if (event.target.id === "f-judge") this.filter.showStatuses();
       if (event.target.id === "f-open") return this.openTexts();
@@ -43,7 +43,6 @@ class Browser {
     this.found = found;
     this.at = -1;
     this.list.scrollTop = 0;
-    this.list.removeAttribute("aria-activedescendant");
     byId("spacer").style.height = `${found.length * this.height}px`;
     byId("found").textContent = `${whole(found.length)} of ${whole(this.study.responses.size)} responses`;
     this.draw();
@@ -56,6 +55,9 @@ class Browser {
     const rows = [];
     for (let at = first; at < last; at += 1) rows.push(this.row(at));
     list.replaceChildren(byId("spacer"), ...rows);
+    // It may only name an element that is there.
+    if (first <= this.at && this.at < last) list.setAttribute("aria-activedescendant", `row-${this.at}`);
+    else list.removeAttribute("aria-activedescendant");
   }
 
   row(at) {
@@ -103,7 +105,6 @@ class Browser {
     if (top < this.list.scrollTop) this.list.scrollTop = top;
     if (top + this.height > this.list.scrollTop + this.list.clientHeight) this.list.scrollTop = top + this.height - this.list.clientHeight;
     this.draw();
-    this.list.setAttribute("aria-activedescendant", `row-${at}`);
     this.open(this.found[at]);
   }
 
@@ -115,10 +116,10 @@ class Browser {
       ["paraphrase, sample", `${columns.paraphrase[i]}, ${columns.sample[i]}`]];
     const said = Object.keys(judges).map((judge) => [`judge ${judge}`, this.scores(i, judge)]);
     const facts = [...address, ...said].map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
-    const one = byId("one");
-    one.replaceChildren(make("h3", {}, this.where(i)), make("dl", { class: "facts" }, ...facts));
+    byId("one-facts").replaceChildren(make("h3", {}, this.where(i)), make("dl", { class: "facts" }, ...facts));
+    const shown = byId("one-text");
     if (!texts.there || columns.text[i] === null) {
-      one.append(make("p", { class: "small" }, "Its text is not in this file."));
+      shown.replaceChildren(make("p", { class: "small" }, "Its text is not in this file."));
       return;
     }
     const place = make("div");
@@ -130,12 +131,13 @@ class Browser {
         make("h4", {}, "Response"), make("p", { class: "text", "data-response": true }, visible(response)));
     };
     const opened = make("details", { toggle: fill }, make("summary", {}, "Question and response (may be harmful)"), place);
-    one.append(opened);
+    shown.replaceChildren(opened);
     if (byId("f-open").checked) opened.open = true;
   }
 
   openTexts() {
-    if (byId("f-open").checked) byId("one").querySelector("details")?.setAttribute("open", "");
+    const details = byId("one-text").querySelector("details");
+    if (details) details.open = byId("f-open").checked;
   }
 
   download() {

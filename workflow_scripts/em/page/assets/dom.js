@@ -70,8 +70,8 @@ function numbersOf(name, head, rows) {
 // The fields of a CSV text, quotes undone.
 function readCsv(text) {
   const rows = [[]];
-  for (const [, field, quoted, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/g)) {
-    rows[rows.length - 1].push(field === undefined ? quoted : field.replaceAll('""', '"'));
+  for (const [, quoted, field, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/g)) {
+    rows[rows.length - 1].push(quoted === undefined ? field : quoted.replaceAll('""', '"'));
     if (end === "") break;
     if (end !== ",") rows.push([]);
   }

@@ -85,7 +85,14 @@ class Filter {
     }
     if (rule && byId("f-events")?.checked) {
       const { alignment, coherence } = this.metrics;
-      tests.push((i) => alignment && alignment.status[i] > 0 && classify(rule, alignment.value[i], coherence ? coherence.value[i] : null)[1]);
+      const said = (i) => (alignment?.status[i] ? classify(rule, alignment.value[i], coherence ? coherence.value[i] : null) : [false, false]);
+      // A question with too few responses that count is left out of its cell's rate, so none of them is an event.
+      const counts = new Map();
+      const key = (i) => cell[i] * this.asked.length + question[i];
+      for (let i = 0; rule.min_coherent && i < cell.length; i += 1) {
+        if (said(i)[0]) counts.set(key(i), (counts.get(key(i)) ?? 0) + 1);
+      }
+      tests.push((i) => said(i)[1] && (counts.get(key(i)) ?? 0) >= rule.min_coherent);
     }
     return (i) => tests.every((one) => one(i));
   }

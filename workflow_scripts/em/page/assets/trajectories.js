@@ -1,7 +1,7 @@
 // EM rate and coherence over training steps, and the rates at one step.
 
 const HEAD = ["organism", "seed", "stage", "step", "condition", "question set", "judge", "scope", "definition", "EM rate", "low", "high",
-  "events", "counted", "coherent share", "coherent low", "coherent high", "mean alignment", "mean coherence"];
+  "events", "counted", "coherent share of scored", "coherent low", "coherent high", "mean alignment", "mean coherence"];
 
 class Trajectories {
   constructor(study, changed) {
@@ -51,7 +51,7 @@ class Trajectories {
     const label = this.steps.length ? "Training step" : "nothing was asked so";
     const em = (row) => [row.rate, ...(row[choice.interval] ?? [null, null])];
     const coherence = (row) => (gate ? [row.coherent, ...row.coherentThese] : [row.meanCoherence === null ? null : row.meanCoherence / 100, null, null]);
-    const titles = [`EM rate, ${scope} questions`, gate ? "Coherent share of responses (interval: these questions)" : "Mean coherence (no gate), % of 100"];
+    const titles = [`EM rate, ${scope} questions`, gate ? "Coherent share of responses with a coherence score (interval: these questions)" : "Mean coherence (no gate), % of 100"];
     const table = this.rows.map((row) => this.record(row, choice));
     for (const [id, values, title, file] of [["em-chart", em, titles[0], "em_rates"], ["coherence-chart", coherence, titles[1], "coherence"]]) {
       const open = byId(id).querySelector("details")?.open;
@@ -98,7 +98,7 @@ class Trajectories {
       return [pretty(row.cell.organism), row.cell.seed, row.cell.stage, bar, percent(row.rate), row.such === null && choice.interval === "such" ? "counting ..." : range(low, high),
         `${row.events} of ${row.n}`, percent(row.coherent), point(row.meanAlignment), point(row.meanCoherence)];
     };
-    const head = ["organism", "seed", "stage", "", "EM rate", "95% interval", "events", "coherent", "mean alignment", "mean coherence"];
+    const head = ["organism", "seed", "stage", "", "EM rate", "95% interval", "events", "coherent, of scored", "mean alignment", "mean coherence"];
     byId("at-step").replaceChildren(table(head, rows.map(line), `Rates at step ${this.step}`));
   }
 }
