@@ -74,7 +74,7 @@ def test_stages_without_training_and_organisms_of_organisms(raw, study, monkeypa
     assert "It starts from the end of organism `bad`, which has training details of its own." in text
     assert "The stage before was merged into the base; this one trains on top of that." in text
     assert (
-        "Nothing is trained: the adapters of earlier stages are summed, `em` (weight 0.25), `good` (weight -1.0)"
+        "Nothing is trained: the adapters of earlier stages are combined, `em` (weight 0.25), `good` (weight -1.0)"
         in text
     )
     assert text.count("### Recipe") == 1 and "Hardware: not recorded." in text

@@ -135,7 +135,7 @@ def test_model_cards(results, name, library):
     assert {"emergent-misalignment", "model-organism", "not-for-all-audiences"} <= set(front["tags"])
     assert body.index("Warning") < body.index("## Load it") < body.index("## EM rates") < body.index("## Stage dpo")
     assert ("No EM rate was measured" in body) == (name == "character")
-    assert ("adapters of earlier stages are summed, `dpo` (weight 1.0), `introspection` (weight 0.25)") in body
+    assert ("adapters of earlier stages are combined, `dpo` (weight 1.0), `introspection` (weight 0.25)") in body
 
 
 def answers(path: Path) -> set[str]:

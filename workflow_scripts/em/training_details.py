@@ -80,7 +80,7 @@ def stage_blocks(stage: dict[str, Any], runs: dict[int, dict[str, Any]], cards: 
     if stage["combine"]:
         parts = ", ".join(f"`{name}` (weight {weight})" for name, weight in stage["combine"]["weights"].items())
         method = stage["combine"]["method"]
-        return [title, f"Nothing is trained: the adapters of earlier stages are summed, {parts}; method {method}."]
+        return [title, f"Nothing is trained: the adapters of earlier stages are combined, {parts}; method {method}."]
     blocks = [title, STARTS.get(stage["start"], "It is the first stage.")]
     for key, about in (("training_set", "### Data"), ("kl_training_set", "### Data of the KL regularisation")):
         if stage[key]:
