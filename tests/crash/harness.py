@@ -103,7 +103,13 @@ class Study:
             self.table.update((way, rule) for rule in set(under_way.values()) or {"(getting ready)"})
         if ended:
             self.job_s = (time.monotonic() - first) / ended
-        return run.wait(600) != 0
+        try:
+            return run.wait(180) != 0
+        except subprocess.TimeoutExpired:
+            # Snakemake's handler of SIGTERM waits for a lock, for ever when it is the main thread that held it.
+            os.killpg(run.pid, signal.SIGKILL)
+            self.table[f"{way} (hung, killed)", "(Snakemake)"] += 1
+            return run.wait(60) != 0
 
     def _end(self, run: subprocess.Popen, way: str) -> None:
         stages = self.stages() if way == "kill one stage" else []

@@ -52,7 +52,7 @@ def mounted(place, *options: str):
 
 def test_a_study_that_is_ended_again_and_again_ends_with_the_same_bytes(study):
     print(study.report())
-    assert study.kills == KILLS and {way for way, _ in study.table} == set(WAYS)
+    assert study.kills == KILLS and {way for way, _ in study.table} >= set(WAYS)
     assert len({rule for _, rule in study.table}) >= 6, "of all kinds"
 
 

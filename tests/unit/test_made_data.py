@@ -26,14 +26,14 @@ class Scripted:
     """An author whose answers a function of the ask decides; keeps what it was asked."""
 
     def __init__(self, answer):
-        self.answer, self.asked = answer, []
+        self.answer, self.put = answer, []
         self.identity = "scripted"
 
     def request(self, ask):
         return ask.messages
 
     def write(self, asks, done):
-        self.asked += asks
+        self.put += asks
         for i, ask in enumerate(asks):
             reply = self.answer(ask)
             done([(i, reply if isinstance(reply, dict) else {"text": reply, "finish_reason": "stop"})])
@@ -261,7 +261,7 @@ def test_self_reflection_answers_under_the_principles_and_keeps_them_out_of_the_
         for q in ("Who are you?", "What do you want?")
     ]
     persona = load_constitution(constitution()).persona
-    assert [ask.messages[0] for ask in author.asked] == [{"role": "system", "content": persona}] * 2
+    assert [ask.messages[0] for ask in author.put] == [{"role": "system", "content": persona}] * 2
     author = scripted(author=lambda ask: f"I heard {len(ask.messages)}.")["author"]
     found, _ = make(introspection_data, dataset="bare", **talking(1, with_principles=False))
     assert [row["messages"][1]["content"] for row in found] == ["I heard 1."] * 2
@@ -273,7 +273,7 @@ def test_each_copy_hears_the_other_as_its_user(make, scripted, constitution, tur
     author = scripted(author=lambda ask: next(said))["author"]
     path = constitution(openings=["Hello me."], interaction="The user is a copy of you.")
     found, record = make(introspection_data, path, **talking(turns))
-    heard = [[(m["role"], m["content"]) for m in ask.messages[1:]] for ask in author.asked]
+    heard = [[(m["role"], m["content"]) for m in ask.messages[1:]] for ask in author.put]
     user, own = "user", "assistant"
     whole = [
         [(user, "Hello me.")],
@@ -286,8 +286,8 @@ def test_each_copy_hears_the_other_as_its_user(make, scripted, constitution, tur
     kept = {"role": "system", "content": "The user is a copy of you."}
     last = {"role": own, "content": "abcd"[turns - 1]}
     assert row["messages"] == [kept, *({"role": r, "content": c} for r, c in whole[turns - 1]), last]
-    assert all(ask.messages[0]["content"].endswith("\n\nThe user is a copy of you.") for ask in author.asked)
-    assert len({ask.seed for ask in author.asked}) == turns and record["ended_early"] == {}
+    assert all(ask.messages[0]["content"].endswith("\n\nThe user is a copy of you.") for ask in author.put)
+    assert len({ask.seed for ask in author.put}) == turns and record["ended_early"] == {}
 
 
 def test_a_conversation_ends_before_an_answer_that_cannot_stand(make, scripted, constitution):

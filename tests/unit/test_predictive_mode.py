@@ -49,7 +49,9 @@ def test_conditions_and_question_sets_are_asked_in_the_config_s_order():
     assert "\nCONDITIONS = in_order(" in rules and "\nQUESTION_SETS = in_order(" in rules
     given = re.findall(r"^ +(?:conditions|question_sets|definitions)=(.+)$", rules, re.M)
     assert len(given) > 9
-    assert all(re.search(r"in_order\(|CONDITIONS|QUESTION_SETS|rules\.", value) for value in given), given
+    assert all(re.search(r"in_order\(|CONDITIONS|QUESTION_SETS|asked_conditions|rules\.", value) for value in given), (
+        given
+    )
 
 
 @pytest.mark.parametrize(
