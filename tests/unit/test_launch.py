@@ -64,8 +64,9 @@ def test_two_processes_train_as_one(runs, monkeypatch):
 def test_several_processes_go_through_torchs_launcher(runs, tmp_path, monkeypatch):
     seen = {}
 
-    def launcher(command, check):
+    def launcher(command, check, env, pass_fds):
         seen["command"], seen["job"] = command, read_json(command[-2])
+        assert env["EMTRACE_WORKFLOW"] == str(os.getpid()) and pass_fds == []  # no GPU here to hold
         Path(command[-1]).write_text('{"rows": 7}')
         return types.SimpleNamespace(returncode=seen.get("status", 0))
 
@@ -173,9 +174,9 @@ def test_the_key_reaches_the_environment_alone(runs, tmp_path, monkeypatch, capf
     monkeypatch.setattr(os, "environ", os.environ | {"WANDB_API_KEY": KEY})
     written = []
 
-    def launcher(command, check):
+    def launcher(command, check, env, pass_fds):
         written.append(" ".join(command) + Path(command[-2]).read_text())
-        assert os.environ["WANDB_API_KEY"] == KEY
+        assert env["WANDB_API_KEY"] == KEY
         return types.SimpleNamespace(returncode=1)
 
     asked = settings(processes=2, tracking={"report_to": ["wandb"], "offline": False})
