@@ -29,11 +29,16 @@ demo: setup
 	@$(BIN)/snakemake --cores 2 --quiet host rules
 	@$(BIN)/python -m workflow_scripts.summary --results results/default
 
+# $(call apt,program,packages,what is said where they cannot be installed)
+define apt
+@command -v $(1) >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q \
+  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); } \
+  || echo "$(3)"
+endef
+
 # For the tests on a real SLURM. Where it cannot be installed they are skipped, and say so.
 slurm:
-	@command -v slurmctld >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q \
-	  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends slurm-wlm munge; } \
-	  || echo "No SLURM, and no way to install Debian's: its tests are skipped"
+	$(call apt,slurmctld,slurm-wlm munge,No SLURM: its tests are skipped)
 
 # What some tests need besides; where it cannot be had they are skipped, and say so.
 INSPECT_STAMP := $(VENV)/.inspect-$(shell sha256sum envs/inspect.txt | cut -c1-16)
@@ -43,9 +48,7 @@ $(INSPECT_STAMP): $(STAMP) envs/inspect.txt
 	@rm -f $(VENV)/.inspect-* && touch $@
 
 chromium:
-	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q \
-	  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; } \
-	  || echo "No Chromium, and no way to install Debian's: the report's browser tests are skipped"
+	$(call apt,chromium,chromium,No Chromium: the browser tests of the report are skipped)
 
 # A file's tests stay together: they share what is dear to make. The files that take longest come first (pyproject.toml).
 test: setup $(INSPECT_STAMP) slurm chromium

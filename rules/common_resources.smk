@@ -3,7 +3,7 @@
 from workflow_scripts.em import resources as needs
 from workflow_scripts.em.base_facts import base_facts
 from workflow_scripts.em.constitution import load_constitution
-from workflow_scripts.em.engine_options import gpus_of
+from workflow_scripts.em.engine_options import engine_gpus, gpus_of
 from workflow_scripts.em.gpus import visible_gpus
 from workflow_scripts.em.scratch import SCRATCH
 from workflow_scripts.em.slurm_jobs import end_left_behind
@@ -149,13 +149,8 @@ def base_of(job):
 def serves(w):
     job, how = ENGINES[w.engine], CONFIG.generation
     base, tokens = base_of(job), sum(n * new for at, *_ in job[1] for n, new in asked_tokens(at))
-    engine, gpus = how.engine.plain(), gpus_of(engine_arguments())
-    return base, needs.serving(facts_of(base), how.dtype, engine, gpus, tokens, bool(ON_GPU and not how.engine.url))
-
-
-def engine_arguments():
-    engine = CONFIG.generation.engine
-    return ["--tensor-parallel-size", str(engine.tensor_parallel), *engine.arguments]
+    engine, gpu = how.engine.plain(), bool(ON_GPU and not how.engine.url)
+    return base, needs.serving(facts_of(base), how.dtype, engine, engine_gpus(engine), tokens, gpu)
 
 
 def reads(w):

@@ -80,7 +80,7 @@ rule ask_engine:
     resources:
         **asked_by(serves),
         engine=dumps(CONFIG.generation.engine.plain()),
-        gpu=0 if CONFIG.generation.engine.url else ON_GPU * gpus_of(engine_arguments()),
+        gpu=0 if CONFIG.generation.engine.url else ON_GPU * engine_gpus(CONFIG.generation.engine.plain()),
     params:
         checkpoints=lambda w: asked_checkpoints(ENGINES[w.engine]),
         conditions=as_is(CONDITIONS),

@@ -36,6 +36,11 @@ def gpus_of(arguments: list[str]) -> int:
     return math.prod(parts.values())
 
 
+def engine_gpus(engine: dict[str, Any]) -> int:
+    """How many GPUs a study's engine (its config entry) holds."""
+    return gpus_of(["--tensor-parallel-size", str(engine["tensor_parallel"]), *engine["arguments"]])
+
+
 def engine_version(engine: dict[str, Any]) -> str:
     """vLLM's version: of the server at `url`, else of the Python that has it; a build for CPUs ends in +cpu.
 

@@ -7,7 +7,7 @@ from workflow_scripts.em import resources
 from workflow_scripts.em.amounts import answers, asked_in, evaluations, seeds, set_sizes
 from workflow_scripts.em.amounts_disk import Facts
 from workflow_scripts.em.chain import Chain
-from workflow_scripts.em.engine_options import gpus_of
+from workflow_scripts.em.engine_options import engine_gpus
 from workflow_scripts.em.list_schedule import Job
 from workflow_scripts.em.plan import Plan
 from workflow_scripts.em.steered import plain_stage
@@ -49,7 +49,7 @@ def gpu_jobs(plan: Plan, facts: Facts, rates: Rates) -> dict[str, Job]:
                 before, done = name, segment[-1]
     groups: dict[tuple, list] = {}
     sizes, engine = set_sizes(plan), plan.config.generation.engine
-    sharing = gpus_of(["--tensor-parallel-size", str(engine.tensor_parallel), *engine.arguments])
+    sharing = engine_gpus(engine.plain())
     for at in evaluations(plan):
         if (group := asked_in(plan, at)) is not None:
             groups.setdefault(group, []).append(at)

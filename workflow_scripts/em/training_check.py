@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
+from workflow_scripts.em.backends import optimises_in_bits
 from workflow_scripts.em.config.suggest import did_you_mean
 from workflow_scripts.em.errors import UserError
 
@@ -95,7 +96,7 @@ def _packages(recipe: Recipe) -> Iterator[str]:
         needed["unsloth"] = "backend: unsloth runs on a GPU machine with unsloth installed; or use `backend: peft`"
     if recipe["quantization"]:
         needed["bitsandbytes"] = f"quantization: {recipe['quantization']} is bitsandbytes'; install it, or leave it out"
-    elif "8bit" in recipe["optimizer"] or "paged" in recipe["optimizer"]:
+    elif optimises_in_bits(recipe["optimizer"]):
         needed["bitsandbytes"] = f"optimizer: {recipe['optimizer']} is bitsandbytes'; install it, or use adamw_torch"
     for package, text in needed.items():
         if importlib.util.find_spec(package) is None:

@@ -11,6 +11,11 @@ from workflow_scripts.em.files import read_json
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
+def optimises_in_bits(optimizer: str) -> bool:
+    """Whether an optimiser is one of bitsandbytes'."""
+    return "8bit" in optimizer or "paged" in optimizer
+
+
 def without_bitsandbytes(record: str | Path, recipe: dict[str, Any] | None = None) -> None:
     """Have this process go without bitsandbytes unless the model of a record or a recipe asks for it.
 
@@ -18,6 +23,6 @@ def without_bitsandbytes(record: str | Path, recipe: dict[str, Any] | None = Non
     """
     config = Path(read_json(record)["path"]) / "config.json"
     model = read_json(config) if config.is_file() else {}
-    asked = recipe is not None and (recipe["quantization"] or recipe["optimizer"].startswith(("adamw_8bit", "paged")))
+    asked = recipe is not None and (recipe["quantization"] or optimises_in_bits(recipe["optimizer"]))
     if not asked and "quantization_config" not in model:
         sys.modules.setdefault("bitsandbytes", None)
