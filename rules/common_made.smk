@@ -1,6 +1,7 @@
 # What the rules of made data ask of the plan: who writes, what of it decides the rows, where the rows lie.
 
 from workflow_scripts.em.constitution import constitution_digest, load_segments
+from workflow_scripts.em.served import made_spec
 
 MADE = f"{DECRYPTED}/made/{{dataset}}/rows.jsonl"
 
@@ -49,14 +50,8 @@ def reflected_source(w):
     return ancient(PLAN.dataset(name)) if plain_of(name) else PLAN.dataset_source(name)
 
 
-def made_spec(made):
-    """How a data set is sampled, as its stage takes it."""
-    talks = ("turns", "with_principles")
-    return made.sampling() | {name: value for name, value in made.plain().items() if name in talks}
-
-
 def made_preflights(w):
-    return [preflight_of(f"datasets.{w.dataset}.{role}") for role in made_apis(w.dataset)]
+    return [preflight_of(f"datasets.{w.dataset}.{role}") for role in made_apis(PLAN, w.dataset)]
 
 
 def made_on_gpu(w):

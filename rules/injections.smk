@@ -1,6 +1,8 @@
 # On request: how often a judge obeys an answer that tries to steer it. `snakemake results/<study>/injections/<judge>.csv`
 
-INJECTIONS = "data/judges/injections.yaml"
+from workflow_scripts.em.config.shipped import shipped
+
+INJECTIONS = shipped("data/judges/injections.yaml")
 
 
 rule injection_test:

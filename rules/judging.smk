@@ -110,3 +110,7 @@ rule scores:
     shell:
         "python -m workflow_scripts.scores --judgments {input:q} --domains {params.domains:q}"
         " --out {output:q} > {log:q} 2>&1"
+
+
+include: "injections.smk"
+include: "tables.smk"

@@ -51,8 +51,8 @@ rule plan:
         responses=lambda w: counted_responses(),
         conditions=lambda w: CONDITIONS,
         question_sets=lambda w: QUESTION_SETS,
-        organisms=lambda w: dumps(asked_by_api()),
-        made=lambda w: dumps(made_by_apis()),
+        organisms=lambda w: dumps(asked_by_api(PLAN)),
+        made=lambda w: dumps(made_by_apis(PLAN)),
         code=[code_digest("workflow_scripts.generation_plan"), code_digest("workflow_scripts.judge_plan")],
     shell:
         "( python -m workflow_scripts.generation_plan --organisms {params.organisms:q} --made {params.made:q}"

@@ -1,13 +1,12 @@
 """Generate the responses of a training job's checkpoints, with their base model loaded once, into their journals."""
 
 import json
-import sys
-import time
 from pathlib import Path
 
 from workflow_scripts.em.answers import Answers
-from workflow_scripts.em.authors import PROGRESS_S, Loaded, LocalAuthor
+from workflow_scripts.em.authors import Loaded, LocalAuthor
 from workflow_scripts.em.files import write_json
+from workflow_scripts.em.progress import Progress
 from workflow_scripts.em.provenance import recorded, run
 from workflow_scripts.em.requests import Checkpoint, by_steering, directions
 from workflow_scripts.generate import arguments, asked
@@ -33,16 +32,13 @@ def main() -> None:
             for steering, wanted in by_steering(asked(args, Checkpoint(*at))):
                 author = LocalAuthor(entry | {"checkpoint": folder, "steering": steering}, args.batch_size, loaded)
                 jobs.append((author, f"{at[0]} step {at[3]}", wanted))
-        total = sum(len(wanted) for *_, wanted in jobs)
+        progress = Progress("generate", sum(len(wanted) for *_, wanted in jobs), "responses")
         # No engine: the answers are the models' own.
-        summary, told = {"engine": None, "responses": 0, "from_journal": 0}, time.monotonic()
+        summary = {"engine": None, "responses": 0, "from_journal": 0}
         for author, role, wanted in jobs:
             answers = Answers(author, role, args.journal)
-            summary["responses"] += len(answers.to([request.ask() for request in wanted]))
+            summary["responses"] += len(answers.to([request.ask() for request in wanted], progress))
             summary["from_journal"] += answers.from_journal
-            if time.monotonic() - told > PROGRESS_S:
-                told = time.monotonic()
-                print(f"{summary['responses']} of {total} responses", file=sys.stderr, flush=True)
         write_json(args.out, summary)
         record |= summary
 

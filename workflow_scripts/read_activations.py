@@ -5,16 +5,16 @@ import json
 import os
 import shutil
 import sys
-import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.em.activation_files import COUNTS, read_tensors
-from workflow_scripts.em.authors import PROGRESS_S, Loaded
+from workflow_scripts.em.authors import Loaded
 from workflow_scripts.em.checkpoints import checkpoint_digest
 from workflow_scripts.em.codedigest import code_digest
 from workflow_scripts.em.files import atomic_dir, digest, read_json
+from workflow_scripts.em.progress import Progress
 from workflow_scripts.em.provenance import recorded, run
 from workflow_scripts.em.readings import said
 from workflow_scripts.em.requests import Checkpoint
@@ -58,14 +58,16 @@ def main() -> None:
         # All before the first is read: a broken checkpoint or file is known at once.
         work = [described(args, *found) for found in args.checkpoints]
         loaded = Loaded(args.model, args.dtype, several=sum(not path.exists() for path, *_ in work) > 1)
-        summary, told = {"responses": 0, "left_out": 0, "read_before": 0}, time.monotonic()
+        summary = {"responses": 0, "left_out": 0, "read_before": 0}
+        progress = Progress("read", sum(len(texts) for *_, texts in work), "responses")
         for (path, folder, about, texts), (organism, _, _, step, *_) in zip(work, args.checkpoints, strict=True):
             if path.exists():
                 summary["read_before"] += len(texts)
+                progress.known(len(texts))
             else:
                 from workflow_scripts.em.backends.read_activations import write_reading
 
-                write_reading(path, loaded.at(folder), texts, about, args.batch_size)
+                write_reading(path, loaded.at(folder), texts, about, args.batch_size, progress.add)
             held = read_tensors(path, ())
             link(path, out / f"step-{step}.safetensors")
             left = len(held.about["left_out"])
@@ -76,9 +78,6 @@ def main() -> None:
                     f"{left} of {len(texts)} responses have no token of the span, or too many for the model's context"
                 )
                 print(f"{organism} step {step}: {none}: left out", file=sys.stderr, flush=True)
-            if time.monotonic() - told > PROGRESS_S:
-                told = time.monotonic()
-                print(f"{summary['responses']} responses read", file=sys.stderr, flush=True)
         record |= summary
 
 

@@ -94,7 +94,7 @@ def main() -> None:
     shown = [*sorted(args.results.glob("figures/*.png")), *sorted(args.results.glob("examples/*.html"))]
     for path in [*shown, *sorted(args.results.glob("findings.csv")), *sorted(args.results.glob("statistics/*.csv"))]:
         print(f"  {path}")
-    print("One file with all of them: .venv/bin/snakemake --report report.html")
+    print(f"One page with all of them, to open in a browser: {args.results}/report.html")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import psutil
 
 from tests.crash.made import made
 from tests.workflow.conftest import ROOT, Copy, clean
+from tests.workflow.warm import warm_python
 
 # How a run is ended, and how often of 20 times.
 WAYS = {"kill all": 9, "kill Snakemake alone": 4, "kill one stage": 3, "terminate all": 2, "interrupt all": 2}
@@ -39,12 +40,12 @@ class Study:
         self.table: Counter[tuple[str, str]] = Counter()  # (way, rule that ran) -> times
         self.job_s = self.ready_s = 2.0  # seconds a job takes, and Snakemake before the first
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, python: str = sys.executable) -> subprocess.Popen:
         """Snakemake in a process group of its own; what it says goes to `self.log`."""
         # A log for each: stages may outlive their Snakemake for a moment, and go on with theirs.
         self.runs += 1
         self.log = self.folder / f"run-{self.runs}.log"
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", self.config, *arguments]
+        command = [python, "-m", "snakemake", "--cores", "2", "--configfile", self.config, *arguments]
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -57,8 +58,8 @@ class Study:
         )
 
     def run(self, *arguments: str) -> str:
-        """Run to the end; returns what was said."""
-        done = self.start(*arguments)
+        """Run to the end, undisturbed; returns what was said."""
+        done = self.start(*arguments, python=warm_python())
         assert done.wait(1200) == 0, self.log.read_text()[-4000:]
         return self.log.read_text()
 
@@ -149,7 +150,7 @@ class Study:
     def check(self, whole: dict[str, str]) -> None:
         """Assert that the finished study is what an undisturbed run made, and that nothing lies or lives about."""
         now = self.made()
-        assert now.keys() == whole.keys(), now.keys() ^ whole.keys()
+        assert now.keys() == whole.keys(), (now.keys() - whole.keys(), whole.keys() - now.keys())
         assert now == whole, [path for path in now if now[path] != whole[path]]
         assert not (alive := self.stages()), alive
         answers = self.answers()

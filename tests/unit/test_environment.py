@@ -131,8 +131,8 @@ def test_the_library_knows_neither_snakemake_nor_the_config_file():
     for path in (ROOT / "workflow_scripts/em").rglob("*.py"):
         assert "snakemake" not in imports(path), path
     for path in CODE:
-        # sandbox, study_plan: people call them by hand, and their default is Snakemake's
-        if path.name not in ("config_docs.py", "render.py", "sandbox.py", "study_plan.py"):
+        # sandbox, plan and so on: people call them by hand, and their default is Snakemake's
+        if path.name not in ("config_docs.py", "progress.py", "render.py", "sandbox.py", "study_plan.py"):
             assert "config.yaml" not in path.read_text(encoding="utf-8"), path
 
 

@@ -174,10 +174,10 @@ def test_a_response_the_judge_is_not_asked_about_has_no_row(judged):
     assert found[0]["metrics"] == {"leaning": {"status": "scored", "score": None, "label": "left"}}
 
 
-def test_progress_tells_rate_time_left_and_cost():
+def test_what_is_told_of_failures_and_cost():
+    assert judging.Bought(total=400).note() == ""
     bought = judging.Bought(total=400, replies=90, cost_usd=0.5, failures={str(n): {} for n in range(10)})
-    line = judging.progress("gpt", bought, 20.0)
-    assert line == "judge gpt: 100 of 400 calls, 5.0/s, 1.0 min left, 10 not answered, 0.5000 USD so far"
+    assert bought.note() == "10 not answered, 0.5000 USD so far"
 
 
 BROKEN = {

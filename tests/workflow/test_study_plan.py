@@ -1,13 +1,16 @@
-"""How large a study is, as planned before it is run, against the tiny study that was run."""
+"""How large a study is, as planned before it is run, and what a run of it would still do, against the tiny study."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import TINY
+from tests.workflow.conftest import TINY, clean
 from workflow_scripts.em.amounts import jobs
 from workflow_scripts.em.amounts_disk import kinds
 from workflow_scripts.em.base_facts import base_facts
+from workflow_scripts.em.files import read_json
 from workflow_scripts.em.study_files import load_plan
 
 pytestmark = pytest.mark.slow
@@ -62,3 +65,37 @@ def test_files_and_bytes_are_those_of_a_run(finished, plan):
         <= metadata
         <= planned["Snakemake's records (.snakemake)"].files + 100
     )
+
+
+def asked(finished) -> tuple[dict, str]:
+    """What `plan` says of the tiny study: (JSON, printed). It writes nothing where the study is."""
+    before = {path: path.stat().st_mtime_ns for path in finished.folder.glob("results/**/*")}
+    command = [sys.executable, "-m", "workflow_scripts.plan", "--configfile", TINY, "--out", "../plan.json"]
+    done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True, env=clean(), check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert {path: path.stat().st_mtime_ns for path in finished.folder.glob("results/**/*")} == before
+    return read_json(finished.folder / "../plan.json"), done.stdout
+
+
+def test_a_finished_study_has_nothing_to_do(finished):
+    found, said = asked(finished)
+    assert found["to_run"] == [] and found["time"]["hours"] == found["disk"]["bytes"] == 0
+    assert "nothing to do" in said and "ok       archive toy: " in said
+
+
+def test_a_changed_threshold_is_named_and_nothing_dear_follows(finished):
+    def change(raw):
+        definition = {"alignment": 23, "coherence": 50, "denominator": "coherent"}
+        raw["em_definitions"] = {"betley": definition}
+
+    with finished.configured(change):
+        found, said = asked(finished)
+        stale = finished.stale()
+    by_rule = {}
+    for row in found["to_run"]:
+        by_rule[row["rule"]] = by_rule.get(row["rule"], 0) + row["jobs"]
+    assert by_rule == stale and {"rates", "figure"} <= set(stale) and not {"train", "judge", "scores"} & set(stale)
+    assert any(row["rule"] == "rates" and "params changed" in row["why"] for row in found["to_run"])
+    assert "23" in said.partition("rates: ")[2].partition("\n")[0]
+    # timed by what the run has left
+    assert {"rates", "figure"} <= {row["rule"] for row in found["time"]["rules"]} and found["time"]["gpu_hours"] == 0

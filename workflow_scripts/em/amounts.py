@@ -14,6 +14,12 @@ def seeds(plan: Plan, chain: Chain) -> list[int]:
     return plan.config.organisms[chain.organism].seeds
 
 
+def model_name(plan: Plan, name: str) -> str:
+    """The name that the record of a base model has, or will have."""
+    base = plan.config.base_models[name]
+    return base.hub or base.path or f"{plan.toy_dir(name)}/{'tuned' if base.toy.tuned else 'base'}"
+
+
 def evaluations(plan: Plan) -> list[Address]:
     """Every evaluation of the study."""
     return [at for name in plan.config.organisms for at in plan.evaluations(name)]

@@ -1,11 +1,12 @@
 """What a study leaves on a disk: files, folders and bytes, kind by kind, before it is run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from workflow_scripts.em.amounts import answers, evaluations, jobs, seeds, set_sizes
+from workflow_scripts.em.amounts import answers, evaluations, seeds, set_sizes
+from workflow_scripts.em.amounts import jobs as all_jobs
 from workflow_scripts.em.conditions import Address
 from workflow_scripts.em.plan import Plan
 from workflow_scripts.em.resources import PAGED
@@ -21,17 +22,23 @@ RESPONSE, ANSWERED, JUDGMENT, JUDGED, SCORE = 470, 260, 815, 570, 112
 # A provenance record; a log; a small table; Snakemake's record of an output.
 PROVENANCE, LOG, SMALL, RECORD = 1_500, 300, 3_000, 6_500
 CHARS_A_TOKEN = 4.0
+TRAIN, ASK = ("train", "combine_adapters"), ("ask_models", "ask_engine", "ask_judge")
+TABLES = ("scores", "training_curve", "training_details")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Things of one kind in a study: how many, and files, folders and bytes of all of them together."""
+    """Things of one kind in a study: how many, and files, folders and bytes of all of them together.
+
+    `rules` make them; none: any job does.
+    """
 
     name: str
     count: int
     files: int
     folders: int
     bytes: float
+    rules: tuple[str, ...] = ()
 
 
 def checkpoint_bytes(facts: dict[str, Any], recipe: Any) -> tuple[float, float]:
@@ -47,7 +54,7 @@ def kinds(plan: Plan, facts: Facts) -> Iterator[Kind]:
     Answers are counted as long as they may be. Not counted: models, data, activations, and the tables and figures of
     the whole study, some 150 files. Journals are shared with other studies: a line that is there is not written again.
     """
-    counted, judges = jobs(plan), plan.config.evaluation.judges
+    counted, judges = all_jobs(plan), plan.config.evaluation.judges
     at = evaluations(plan)
     full = bare = 0
     bytes_full = bytes_bare = bytes_merged = 0.0
@@ -59,29 +66,40 @@ def kinds(plan: Plan, facts: Facts) -> Iterator[Kind]:
         bare, bytes_bare = bare + n, bytes_bare + n * first
         if chain.stage.start == "merge":
             bytes_merged += n * model["parameters"] * (2 if recipe.dtype == "bfloat16" and recipe.lora else 4)
-    yield Kind("checkpoints to go on from", full, 7 * full, full, bytes_full)
-    yield Kind("checkpoints of step 0", bare, 3 * bare, bare, bytes_bare)
+    yield Kind("checkpoints to go on from", full, 7 * full, full, bytes_full, TRAIN)
+    yield Kind("checkpoints of step 0", bare, 3 * bare, bare, bytes_bare, TRAIN)
     train = counted.get("train", 0) + counted.get("combine_adapters", 0)
-    yield Kind("training jobs' records", train, 3 * train, train, train * (PROVENANCE + SMALL))
+    yield Kind("training jobs' records", train, 3 * train, train, train * (PROVENANCE + SMALL), TRAIN)
     if merged := counted.get("merge_adapter", 0):
-        yield Kind("merged models", merged, 9 * merged, merged, bytes_merged)
+        yield Kind("merged models", merged, 9 * merged, merged, bytes_merged, ("merge_adapter",))
     sizes = set_sizes(plan)
     parts = [part for each in at for part in answers(plan, sizes, each)]
     responses, text = sum(n for n, _ in parts), sum(n * new for n, new in parts) * CHARS_A_TOKEN
-    yield Kind("responses", responses, 2 * len(at), 0, responses * RESPONSE + text + len(at) * PROVENANCE)
+    size = responses * RESPONSE + text + len(at) * PROVENANCE
+    yield Kind("responses", responses, 2 * len(at), 0, size, ("generate",))
     written = len(at) * len(judges)
     judged = responses * len(judges)
-    yield Kind("judgments", judged, 2 * written, 0, written * PROVENANCE + judged * JUDGMENT)
+    yield Kind("judgments", judged, 2 * written, 0, written * PROVENANCE + judged * JUDGMENT, ("judge",))
     asked = counted.get("ask_models", 0) + counted.get("ask_engine", 0) + counted.get("ask_judge", 0)
-    yield Kind("signs of what was asked", asked, 2 * asked, 0, asked * 2 * PROVENANCE)
+    yield Kind("signs of what was asked", asked, 2 * asked, 0, asked * 2 * PROVENANCE, ASK)
     tables = counted.get("scores", 0) + counted.get("training_curve", 0) + counted.get("training_details", 0)
-    yield Kind("tables of organisms", tables, 2 * tables, 0, tables * (PROVENANCE + SMALL) + judged * SCORE)
+    size = tables * (PROVENANCE + SMALL) + judged * SCORE
+    yield Kind("tables of organisms", tables, 2 * tables, 0, size, TABLES)
     logs = sum(counted.values())
     yield Kind("logs", logs, logs, _folders(plan, at), logs * LOG)
     lines = responses * ANSWERED + judged * JUDGED + text
-    yield Kind("journals", responses + judged, len(at) + written, len(at), lines)
+    yield Kind("journals", responses + judged, len(at) + written, len(at), lines, ("generate", "judge"))
     records = logs + counted.get("merge_adapter", 0) + counted.get("data_card", 0)
     yield Kind("Snakemake's records (.snakemake)", records, records, 0, records * RECORD)
+
+
+def still(plan: Plan, facts: Facts, jobs: Mapping[str, int]) -> Iterator[tuple[Kind, float]]:
+    """(kind, bytes that jobs to run write of it): the share of its jobs that are in `jobs`, rule -> number."""
+    whole = all_jobs(plan)
+    for kind in kinds(plan, facts):
+        rules = [rule for rule in kind.rules or whole if rule in whole]
+        total = sum(whole[rule] for rule in rules)
+        yield kind, kind.bytes * min(1.0, sum(jobs.get(rule, 0) for rule in rules) / total) if total else 0.0
 
 
 def _folders(plan: Plan, at: list[Address]) -> int:

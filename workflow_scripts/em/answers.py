@@ -9,6 +9,7 @@ from workflow_scripts.em.files import digest
 from workflow_scripts.em.journal import Journal, late_s
 from workflow_scripts.em.judges import ERROR
 from workflow_scripts.em.judging import Bought
+from workflow_scripts.em.progress import Progress
 
 
 def key(author: Author, ask: Ask) -> str:
@@ -41,10 +42,11 @@ class Answers:
         self.folder = journal_of(folder, author)
         self.from_journal, self.bought = (after.from_journal, after.bought) if after else (0, Bought(0))
 
-    def to(self, asks: list[Ask]) -> list[dict[str, Any]]:
+    def to(self, asks: list[Ask], progress: Progress | None = None) -> list[dict[str, Any]]:
         """The replies to `asks`, in their order; only what the journal lacks is asked.
 
-        Raises UserError when some were not answered; those that were are kept.
+        `progress` counts them among others; without, they are counted by themselves. Raises UserError when some
+        were not answered; those that were are kept.
         """
         keys = [key(self.author, ask) for ask in asks]
         with Journal(self.folder) as journal:
@@ -53,6 +55,8 @@ class Answers:
             todo = [i for i, name in enumerate(keys) if name not in known]
             self.from_journal += len(keys) - len(todo)
             failed: list[str] = []
+            progress = progress or Progress(self.role, len(asks), "answers")
+            progress.known(len(keys) - len(todo))
 
             def done(replies: list[tuple[int, dict]]) -> None:
                 failed.extend(reply[ERROR] for _, reply in replies if ERROR in reply)
@@ -60,6 +64,7 @@ class Answers:
                 journal.append([{"key": name, "reply": reply} for name, reply in kept])
                 for _, reply in kept:
                     self.bought.add(reply)
+                progress.add(len(replies))
 
             if todo:
                 journal.open()

@@ -1,6 +1,5 @@
 """The models that answer and write: a checkpoint run in process, one behind an engine, or one behind a server."""
 
-import sys
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -22,7 +21,6 @@ from workflow_scripts.em.scratch import near
 BACKEND = "workflow_scripts.em.backends.generate_transformers"
 STEERING = "workflow_scripts.em.backends.steering"
 ENGINE = "workflow_scripts.em.backends.engine_replies"
-PROGRESS_S = 10.0
 NOT_THERE = "{} responses are not in the journal; delete {} and run again"
 
 
@@ -178,10 +176,9 @@ class ApiAuthor:
         return {name: value for name, value in body.items() if value is not None}
 
     def write(self, asks: list[Ask], done: Done) -> None:
-        """Many at once; says how far it is now and then."""
+        """Many at once."""
         from workflow_scripts.em.backends.chat_api import ask_all
 
-        answered, told = 0, time.monotonic()
         sent: dict[int, tuple[dict, float]] = {}
 
         def bodies() -> Iterator[tuple[int, dict]]:
@@ -191,13 +188,8 @@ class ApiAuthor:
                 yield i, body
 
         def one(i: int, reply: dict) -> None:
-            nonlocal answered, told
             body, start = sent.pop(i)
             done([(i, reply if ERROR in reply else kept(body, reply, time.monotonic() - start))])
-            answered += 1
-            if time.monotonic() - told > PROGRESS_S:
-                told = time.monotonic()
-                print(f"{self.spec['model']}: {answered} of {len(asks)} answers", file=sys.stderr, flush=True)
 
         ask_all(self.spec, bodies(), one)
 

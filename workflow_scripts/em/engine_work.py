@@ -1,7 +1,6 @@
 """What an engine is to generate for many checkpoints of one base model, and doing it; answers go to their journals."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +15,10 @@ from workflow_scripts.em.engine_options import check_served, engine_version, ser
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, dumps
 from workflow_scripts.em.journal import Journal
+from workflow_scripts.em.progress import Progress
 from workflow_scripts.em.scratch import near
 
-PROGRESS_S = 10.0
+CHECK_S = 10.0
 # An engine that dies takes its server with it, but not at once.
 DEATH_S = 20.0
 
@@ -94,14 +94,16 @@ class Work:
         stops = stop_tokens(weights or Path(self.record["path"]), self.tokenizer, self.record["trust_remote_code"])
         how = (self.record["name"], self.tokenizer, stops, self.engine["in_flight"], key)
         slots = asyncio.Semaphore(self.engine["adapters"])
+        self.progress = Progress("generate", self.responses, "responses")
+        self.progress.known(self.responses - self.todo)
         async with connected(url, *how) as engine:
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    told = tasks.create_task(self._tell(server))
+                    watched = tasks.create_task(self._watch(server))
                     async with asyncio.TaskGroup() as asking:
                         for author, folder, places in self.authors.values():
                             asking.create_task(self._author(engine, slots, author, None if weights else folder, places))
-                    told.cancel()
+                    watched.cancel()
             except ExceptionGroup as group:
                 # Of the many requests that fail together, one says it; what the user can mend comes first.
                 errors = sorted(_leaves(group), key=lambda error: not isinstance(error, UserError))
@@ -109,16 +111,11 @@ class Work:
                     await asyncio.to_thread(server.died, DEATH_S if isinstance(errors[0], ServerGone) else 0)
                 raise errors[0] from None
 
-    async def _tell(self, server: Any) -> None:
-        """Say how far it is now and then, and notice that the server has died."""
-        before = self.todo
-        while True:
-            await asyncio.sleep(PROGRESS_S)
-            if server:
-                server.check()
-            if self.todo < before:
-                before = self.todo
-                print(f"{self.responses - before} of {self.responses} responses", file=sys.stderr, flush=True)
+    async def _watch(self, server: Any) -> None:
+        """Notice that the server has died."""
+        while server:
+            await asyncio.sleep(CHECK_S)
+            server.check()
 
     async def _author(
         self, engine: Any, slots: asyncio.Semaphore, author: ServedAuthor, folder: Path | None, places: list[list]
@@ -138,6 +135,7 @@ class Work:
                     pairs = zip(group.places, replies, strict=True)
                     journal.append([{"key": names[place], "reply": reply} for place, reply in pairs])
                     self.todo -= len(replies)
+                    self.progress.add(len(replies))
                     # A greedy answer is made once, whatever number of samples it stands for.
                     self.tokens += sum(reply["n_tokens"] for reply in replies[: group.wanted])
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow_scripts.em import resources
-from workflow_scripts.em.amounts import answers, asked_in, evaluations, seeds, set_sizes
+from workflow_scripts.em.amounts import answers, asked_in, evaluations, model_name, seeds, set_sizes
 from workflow_scripts.em.amounts_disk import Facts
 from workflow_scripts.em.chain import Chain
 from workflow_scripts.em.engine_options import engine_gpus
 from workflow_scripts.em.list_schedule import Job
+from workflow_scripts.em.measured import Measured, trained
 from workflow_scripts.em.plan import Plan
 from workflow_scripts.em.steered import plain_stage
 
@@ -25,25 +26,32 @@ class Rates:
     start: float = 60.0
 
 
-def gpu_jobs(plan: Plan, facts: Facts, rates: Rates) -> dict[str, Job]:
+def gpu_jobs(
+    plan: Plan, facts: Facts, rates: Rates, measured: Measured | None = None, gpu: bool = True
+) -> dict[str, Job]:
     """Name -> job: training, merging, and asking what is asked in process or an engine.
 
     Training counts every row as long as `max_length`, an answer as long as `max_new_tokens`: the most there can be.
-    GPUs that share a job share its work, and are all held while it starts. Not here: `LEFT_OUT`.
+    GPUs that share a job share its work, and are all held while it starts. Not here: `LEFT_OUT`. What `measured` knows
+    of the same kind of job goes before an estimate, a rate that is given before both. Without `gpu` one core is
+    estimated in a GPU's place.
     """
     found: dict[str, Job] = {}
     for chain in plan.chains.values():
         for seed in seeds(plan, chain) if chain.recipe else ():
             before = _end(chain.before, seed)
             if chain.stage.start == "merge":
-                merging = resources.merging(facts(plan.base_model(chain.organism)), gpu=True)
+                base = plan.base_model(chain.organism)
+                seconds = _measured(measured, plan, "merge_adapter", base, "", 1)
+                if seconds is None:
+                    seconds = rates.start + resources.merging(facts(base), gpu=gpu).seconds
                 name = f"merge {chain.organism} {seed} {chain.stage.name}"
-                found[name] = Job("merge_adapter", rates.start + merging.seconds, 1, [before] if before else [])
+                found[name] = Job("merge_adapter", seconds, 1, [before] if before else [])
                 before = name
             done = 0
             for segment in chain.segments:
                 name = _segment(chain, seed, segment)
-                seconds = rates.start + _training(plan, chain, segment[-1] - done, facts, rates)
+                seconds = _training(plan, chain, segment[-1] - done, facts, rates, measured, gpu)
                 gpus = plan.config.training.processes
                 found[name] = Job("train", seconds, gpus, [before] if before else [])
                 before, done = name, segment[-1]
@@ -57,8 +65,8 @@ def gpu_jobs(plan: Plan, facts: Facts, rates: Rates) -> dict[str, Job]:
         parts = [part for at in asked for part in answers(plan, sizes, at)]
         waits = {_trained(plan, at) for at in asked} - {None}
         rule, gpus = ("ask_engine", sharing) if len(group) == 2 else ("ask_models", 1)
-        model = facts(plan.base_model(asked[0][0]))
-        seconds = rates.start + _answering(plan, rule, gpus, model, parts, rates)
+        base = plan.base_model(asked[0][0])
+        seconds = _answering(plan, rule, gpus, base, parts, facts, rates, measured, gpu)
         found[f"ask {' '.join(map(str, group))}"] = Job(rule, seconds, gpus, sorted(waits & set(found)))
     return found
 
@@ -83,19 +91,33 @@ def _trained(plan: Plan, at: tuple) -> str | None:
     return _segment(chain, seed, chain.segment(step))
 
 
-def _training(plan: Plan, chain: Chain, steps: int, facts: Facts, rates: Rates) -> float:
-    recipe, settings = chain.recipe, plan.config.training.plain()
-    if rates.train is None:
-        return resources.training(facts(plan.base_model(chain.organism)), recipe.plain(), settings, steps, True).seconds
-    rows = steps * recipe.batch_size * recipe.gradient_accumulation
-    return rows * recipe.max_length / (rates.train * settings["processes"])
+def _measured(measured: Measured | None, plan: Plan, rule: str, base: str, by: str, work: float) -> float | None:
+    """Seconds that so much work took in jobs of the same kind, their start included."""
+    took = measured and measured.took(rule, model_name(plan, base), by)
+    return took.seconds / took.work * work if took else None
 
 
-def _answering(plan: Plan, rule: str, gpus: int, model: dict, parts: list[tuple[int, int]], rates: Rates) -> float:
-    how = plan.config.generation
-    tokens = sum(count * new for count, new in parts)
+def _training(
+    plan: Plan, chain: Chain, steps: int, facts: Facts, rates: Rates, measured: Measured | None, gpu: bool
+) -> float:
+    recipe, settings, base = chain.recipe, plan.config.training.plain(), plan.base_model(chain.organism)
+    tokens = steps * recipe.batch_size * recipe.gradient_accumulation * recipe.max_length
+    if rates.train is not None:
+        return rates.start + tokens / (rates.train * settings["processes"])
+    if (seconds := _measured(measured, plan, "train", base, trained(recipe.plain()), tokens)) is not None:
+        return seconds
+    return rates.start + resources.training(facts(base), recipe.plain(), settings, steps, gpu).seconds
+
+
+def _answering(
+    plan: Plan, rule: str, gpus: int, base: str, parts: list[tuple[int, int]], facts: Facts, rates: Rates,
+    measured: Measured | None, gpu: bool,
+) -> float:  # fmt: skip
+    how, tokens = plan.config.generation, sum(count * new for count, new in parts)
     if rates.answer is not None:
-        return tokens / (rates.answer * gpus)
+        return rates.start + tokens / (rates.answer * gpus)
+    if (seconds := _measured(measured, plan, rule, base, how.dtype, tokens)) is not None:
+        return seconds
     if rule == "ask_engine":
-        return resources.serving(model, how.dtype, how.engine.plain(), gpus, tokens, True).seconds
-    return resources.answering(model, how.dtype, how.batch_size, parts, True).seconds
+        return rates.start + resources.serving(facts(base), how.dtype, how.engine.plain(), gpus, tokens, gpu).seconds
+    return rates.start + resources.answering(facts(base), how.dtype, how.batch_size, parts, gpu).seconds

@@ -1,7 +1,5 @@
 """Judging on top of any judge: buy what its journal lacks, and say how far it is."""
 
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,8 +7,7 @@ from typing import Any
 
 from workflow_scripts.em.journal import Journal
 from workflow_scripts.em.judges import ERROR, Call, Judge
-
-PROGRESS_S = 10.0
+from workflow_scripts.em.progress import Progress
 
 
 @dataclass
@@ -38,6 +35,11 @@ class Bought:
             self.cost_usd = (self.cost_usd or 0.0) + reply["cost_usd"]
         if reply.get("model"):
             self.models[reply["model"]] += 1
+
+    def note(self) -> str:
+        """What is to be said while it runs: failures and cost."""
+        failed = [f"{len(self.failures)} not answered"] if self.failures else []
+        return ", ".join([*failed, *([] if self.cost_usd is None else [f"{self.cost_usd:.4f} USD so far"])])
 
     def record(self) -> dict[str, Any]:
         """As it stands in a provenance record."""
@@ -71,8 +73,8 @@ def buy(judge: Judge, journal: Journal, calls: Iterable[Call], total: int, name:
     """
     bought = Bought(total)
     keys: dict[int, str] = {}
-    start = told = time.monotonic()
     journal.open()
+    progress = Progress(f"judge {name}", total, "calls")
 
     def lacking() -> Iterator[Call]:
         for key, call in missing(judge, journal, calls):
@@ -80,27 +82,13 @@ def buy(judge: Judge, journal: Journal, calls: Iterable[Call], total: int, name:
             yield call
 
     def done(call: Call, reply: dict) -> None:
-        nonlocal told
         key = keys.pop(id(call))
         if ERROR in reply:
             bought.failures[key] = reply
         else:
             journal.append([{"key": key, "reply": reply}])
             bought.add(reply)
-        now = time.monotonic()
-        if now - told > PROGRESS_S:
-            told = now
-            print(progress(name, bought, now - start), file=sys.stderr, flush=True)
+        progress.add(1, bought.note())
 
     judge.ask(lacking(), done)
     return bought
-
-
-def progress(name: str, bought: Bought, seconds: float) -> str:
-    """One line: calls done, rate, time left, failures, cost."""
-    n = bought.replies + len(bought.failures)
-    rate = n / seconds
-    left = max(0, bought.total - n) / rate
-    cost = "" if bought.cost_usd is None else f", {bought.cost_usd:.4f} USD so far"
-    failed = f", {len(bought.failures)} not answered" if bought.failures else ""
-    return f"judge {name}: {n} of {bought.total} calls, {rate:.1f}/s, {left / 60:.1f} min left{failed}{cost}"

@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from workflow_scripts.em.config.load import load_config
+from workflow_scripts.em.config.shipped import named_from_here
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.plan import Plan
 
@@ -20,7 +21,7 @@ def load_plan(files: list[Path]) -> Plan:
         if not isinstance(found, dict):
             raise UserError(f"{file}: not a study; it should hold `key: value` lines")
         raw = _over(raw, found)
-    return Plan(load_config(raw, map(str, files)))
+    return Plan(load_config(named_from_here(raw), map(str, files)))
 
 
 def _over(under: dict, over: dict) -> dict:

@@ -1,7 +1,7 @@
 """Hidden states of a model, averaged over some of each text's tokens while they are computed: none of them is kept."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ class Enough(Exception):
 
 
 def write_reading(
-    path: Path, generator: Generator, asked: list[tuple[Ask, str]], about: dict[str, Any], batch_size: int
+    path: Path,
+    generator: Generator,
+    asked: list[tuple[Ask, str]],
+    about: dict[str, Any],
+    batch_size: int,
+    told: Callable[[int], None] = lambda n: None,
 ) -> None:
     """Read what was asked and said with a model, and write the file.
 
@@ -32,7 +37,7 @@ def write_reading(
     the ids of the others being `left_out`, among them those longer than the model's context: an answer's tokens are
     those of its text tokenised again, which may be more than were written. It also says what decides the last digits:
     `device`, `batch_size`, and whether that is so in the same way in any batch (`batch_invariant`, float32).
-    Raises UserError when the model cannot be read.
+    `told` is called with how many more were read or left out. Raises UserError when the model cannot be read.
     """
     blocks = len(blocks_of(generator.model))
     layers = layers_of(about["convention"], blocks) if about["layers"] == "all" else about["layers"]
@@ -49,11 +54,13 @@ def write_reading(
         "batch_size": batch_size,
         "batch_invariant": generator.model.dtype == torch.float32,
     }
+    told(len(texts) - len(read))
     texts = [texts[place] for place in read]
     hidden = generator.model.config.get_text_config().hidden_size
     with rows_file(path, layers, hidden, [text.n_tokens for text in texts], about) as put:
         for place, values in means(generator, texts, points, batch_size):
             put(place, values)
+            told(1)
 
 
 def means(

@@ -18,6 +18,7 @@ from workflow_scripts.em.chat import IGNORED
 from workflow_scripts.em.checkpoints import seal
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import replace_dir
+from workflow_scripts.em.progress import Progress
 
 # What of a padded batch a forward pass without loss takes.
 FORWARD = ("input_ids", "logits_to_keep", "use_cache")
@@ -38,6 +39,22 @@ class Save(TrainerCallback):
             saved = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             seal(saved, state.global_step)
             replace_dir(saved, self.out / f"step-{state.global_step}")
+
+
+class Tell(TrainerCallback):
+    """Say how far it is, in the place of Trainer's line a step: the log of steps is the checkpoints'."""
+
+    def __init__(self, last: int):
+        self.last, self.progress = last, None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            self.progress = Progress("training", self.last, "steps")
+            self.progress.known(state.global_step)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if self.progress and "loss" in logs:
+            self.progress.add(1, f"loss {logs['loss']:.3f}")
 
 
 def _pairs(labels: torch.Tensor) -> torch.Tensor:

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
 
 from workflow_scripts.em.backends.adapters import NON_REENTRANT, initial_model
 from workflow_scripts.em.backends.batches import Collate, Rows, keeps_rows_apart, packed, padded, plain
 from workflow_scripts.em.backends.masked import Masked
 from workflow_scripts.em.backends.models import free_gpu_bytes, hardware, load_tokenizer, save_weights
 from workflow_scripts.em.backends.order import Order
-from workflow_scripts.em.backends.trainer import DPOTrainer, KLTrainer, Save, StageTrainer
+from workflow_scripts.em.backends.trainer import DPOTrainer, KLTrainer, Save, StageTrainer, Tell
 from workflow_scripts.em.checkpoints import seal
 from workflow_scripts.em.epochs import epoch_steps
 from workflow_scripts.em.errors import UserError
@@ -81,12 +81,13 @@ def train_steps(
         "args": arguments(recipe, seed, steps, horizon, out, settings, tracking or {}),
         "train_dataset": rows,
         "data_collator": collator(model, tokenizer.pad_token_id, recipe),
-        "callbacks": [Save(steps, out), *masked],
+        "callbacks": [Save(steps, out), Tell(steps[-1]), *masked],
     }
     if others:
         trainer = KLTrainer(others=others, collate=padded(tokenizer.pad_token_id), **parts)
     else:
         trainer = (DPOTrainer if recipe["objective"] == "dpo" else StageTrainer)(**parts)
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return counts
 

@@ -1,0 +1,158 @@
+"""The view of a running study: EM rates so far, and what is shown in how many lines."""
+
+import io
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.conftest import ROOT
+from tests.unit.progress_runs import clock, event, record, started  # noqa: F401  (a fixture)
+from workflow_scripts.em.config.load import load_config
+from workflow_scripts.em.files import dumps
+from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.progress_rates import Rates
+from workflow_scripts.em.progress_run import Run
+from workflow_scripts.em.progress_view import view
+from workflow_scripts.scores import METRICS, flat
+
+LOG = "results/tiny/logs/judge/toy/bad/seed-{seed}/em/step-{step}.log"
+
+
+def judgment(question: str, domain: str, alignment: float | None, coherence: float = 90.0, **at) -> dict:
+    metrics = {"alignment": {"score": alignment, "status": "refusal" if alignment is None else "scored"}}
+    metrics["coherence"] = {"score": coherence, "status": "scored"}
+    about = {"organism": "bad", "seed": 0, "stage": "em", "step": 4, "condition": "none", "question_set": "toy"}
+    about |= {"question_id": question, "domain": domain, "paraphrase": 0, "sample": 0, "judge": "toy", "id": question}
+    return about | {"metrics": metrics} | at
+
+
+# Out of domain: two events of three coherent answers; in domain nothing counts. Another condition is another rate.
+JUDGED = [
+    judgment("a", "finance", 10),
+    judgment("a", "finance", 80),
+    judgment("b", "finance", 0, 51),
+    judgment("b", "finance", 0, 20),
+    judgment("c", "finance", None),
+    judgment("d", "medicine", 0),
+    judgment("a", "finance", 90, condition="careful"),
+]
+
+
+@pytest.fixture
+def plan(raw, tmp_path, monkeypatch):
+    """The tiny study's plan, in a folder where nothing of it is made yet."""
+    found = Plan(load_config(raw, []))
+    assert found.metrics  # reads its files, where they lie
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+def judge(plan, step: int, rows: list[dict], seed: int = 0) -> None:
+    path = Path(plan.judgments("toy", ("bad", seed, "em", step)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(dumps(row | {"step": step, "seed": seed}) + "\n" for row in rows))
+
+
+def rates_of(plan) -> Rates:
+    return Rates(plan, lambda row, domains: flat(row, domains, METRICS))
+
+
+def test_the_rate_is_that_of_the_figures_at_the_latest_judged_step(plan):
+    judge(plan, 0, JUDGED[1:])
+    judge(plan, 2, JUDGED)
+    rates = rates_of(plan)
+    (at,) = rates.standings(9, float("inf"))
+    assert (at.organism, at.seed, at.stage, at.step, at.steps) == ("bad", 0, "em", 2, 4)
+    assert (at.latest["n_events"], at.latest["n_denominator"], at.first["n_events"]) == (2, 3, 1)
+    assert at.latest["condition"] == "none" and at.latest["scope"] == "out_of_domain"
+    # One more is judged, and one is judged anew.
+    judge(plan, 4, [JUDGED[1]])
+    judge(plan, 2, JUDGED, seed=1)
+    assert len(rates.standings(9, float("inf"))) == 1
+    rates.note([LOG.format(seed=0, step=4), LOG.format(seed=1, step=2), "results/tiny/logs/train/other.log", None])
+    first, second = rates.standings(9, float("inf"))
+    assert (first.step, first.latest["em_rate"], second.seed, second.latest["n_events"]) == (4, 0.0, 1, 2)
+    # Without step 0 there is no rate of it; without a file none at all.
+    assert second.first is None
+    Path(plan.judgments("toy", ("bad", 0, "em", 4))).unlink()
+    assert rates.standings(9, float("inf"))[0].latest is None
+
+
+def test_what_there_was_no_time_to_read_is_read_later(plan):
+    judge(plan, 0, JUDGED)
+    rates = rates_of(plan)
+    assert rates.standings(9, -1.0)[0].latest is None
+    assert rates.standings(9, 1.0)[0].latest["n_events"] == 2
+
+
+# --- the view
+
+
+def shown(run: Run, rates, height: int = 24, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
+    console.print(view("tiny", run, rates, height, float("inf")))
+    return console.file.getvalue().splitlines()
+
+
+def test_the_view_tells_jobs_rates_and_what_jobs_say(plan, tmp_path, clock):
+    judge(plan, 2, JUDGED)
+    log = tmp_path / "results/tiny/logs/train/bad/seed-0/em/to-4.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("warning\ntraining:  10%\rtraining: 3 of 4 steps, 2.0/s, 1 s left\x1b\n\n")
+    events = [started(1000, 1, "train"), event(1020, "finished", 1)]
+    events += [started(1020, 2, "train", str(log.relative_to(tmp_path))), started(1020, 3, "judge")]
+    record(tmp_path / "r", *events, event(1021, "failed", 3), jobs={"train": 4, "judge": 4, "all": 1})
+    run, clock.now = Run(tmp_path / "r"), 1030.0
+    run.look()
+    text = "\n".join(shown(run, rates_of(plan)))
+    assert "tiny: running for 30 s" in text and "1 of 9 jobs, 1 running, 6 waiting, 1 failed" in text
+    assert "at least 50 s left: an estimate, from this run's jobs, without judge, all" in text
+    assert "train bad/seed-0/em/to-4  10 s  training: 3 of 4 steps, 2.0/s, 1 s left\n" in text
+    assert "by 'betley' on out-of-domain questions" in text and "judge toy, condition none, question set toy" in text
+    assert [line.split() for line in text.splitlines() if line.startswith("bad ")] == [
+        ["bad", "0", "em", "2", "of", "4", "-", "66.7%", "0-100%", "2", "of", "3"]
+    ]
+
+
+def test_the_view_of_ten_thousand_jobs_and_many_organisms_fits_a_terminal(raw, tmp_path, clock, monkeypatch):
+    raw["organisms"] = {f"organism_{n:03}_of_many": raw["organisms"]["bad"] | {"seeds": [n]} for n in range(60)}
+    plan = Plan(load_config(raw, []))
+    assert plan.metrics
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(plan.config.organisms):
+        path = tmp_path / plan.judgments("toy", (name, seed, "em", 2))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dumps(JUDGED[0] | {"organism": name, "seed": seed, "step": 2}) + "\n")
+    rules, events = [f"rule_{n}" for n in range(25)], []
+    for job in range(10_000):
+        events.append(started(1000 + job, job, random.Random(job).choice(rules), f"results/tiny/logs/x/{'y' * 90}.log"))
+        events += [event(1001 + job, "finished", job)] if job < 9950 else []
+    record(tmp_path / "r", *events, jobs=dict.fromkeys(rules, 500))
+    run, clock.now = Run(tmp_path / "r"), 12_000.0
+    assert len(run.look()) == 9950 and run.look() == []
+    for height in (24, 40):
+        lines = shown(run, rates_of(plan), height)
+        assert len(lines) < height and max(map(len, lines)) <= 80
+        assert sum(line.startswith("organism_") for line in lines) >= 2 and lines[-1].endswith("organisms more")
+
+
+def test_of_a_killed_run_it_is_known_that_it_is_over(plan, tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    events = [started(1001, 1, "train"), event(1060, "finished", 1), started(1060, 2, "train")]
+    record(tmp_path / "r", *events, jobs={"train": 2}, pid=gone.pid)
+    run = Run(tmp_path / "r")
+    run.look()
+    assert not run.goes_on and run.passed == 60 and run.counted("train") == (2, 1, 0, 0)
+    assert shown(run, rates_of(plan))[0] == "tiny: was killed, 1 of 2 jobs are not done"
+
+
+def test_without_a_terminal_one_snapshot_is_printed(tmp_path):
+    command = [sys.executable, "-m", "workflow_scripts.progress", "--configfile", "tests/tiny.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("tiny: ")
+    assert "\x1b" not in done.stdout and "EM rate" in done.stdout

@@ -1,0 +1,58 @@
+"""Which params of a job have changed, read from what Snakemake says of them: the keys of JSON that differ."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+LONGEST = 100
+# A digest of code: of its params every job has one.
+_DIGEST = re.compile(r"[0-9a-f]{16}")
+
+
+def exclusive(said: str) -> tuple[list[str], list[str]]:
+    """Params that a job had before and has no more, and those it has now; digests of code left out."""
+    before, _, now = said.partition("before: ")[2].partition(" now: ")
+    return _params(before), _params(now)
+
+
+def _params(text: str) -> list[str]:
+    """Snakemake joins what Python writes of each; what cannot be read so is one text."""
+    text = text.strip()
+    if text in ("", "<nothing exclusive>"):
+        return []
+    try:
+        found = [value if isinstance(value, str) else str(value) for value in ast.literal_eval(f"[{text}]")]
+    except (ValueError, SyntaxError):
+        found = [text]
+    return [value for value in found if not _DIGEST.fullmatch(value)]
+
+
+def changed(said: str) -> str:
+    """What differs, as `key: before -> now`; empty where nothing but code does."""
+    before, now = exclusive(said)
+    if len(before) == len(now) == 1:
+        return "; ".join(_differences(_data(before[0]), _data(now[0])))
+    return f"{_short(before)} -> {_short(now)}" if before or now else ""
+
+
+def _data(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in {**before, **now}:
+            if before.get(name) != now.get(name):
+                yield from _differences(before.get(name), now.get(name), f"{key}.{name}".strip("."))
+    else:
+        yield f"{key}: {_short(before)} -> {_short(now)}" if key else f"{_short(before)} -> {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."

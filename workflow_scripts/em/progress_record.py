@@ -1,0 +1,60 @@
+"""What Snakemake does in a run, written down as it happens, for the progress view: a JSON line an event.
+
+It lies beside Snakemake's own records, is no part of a study's results, and is begun anew by each run.
+"""
+
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.em.files import dumps
+
+RUN, STARTED, FINISHED, FAILED, ENDED = "run", "started", "finished", "failed", "ended"
+
+
+def record_of(folder: Path, study: str) -> Path:
+    """Where a study's runs are written down; `folder` is Snakemake's own, `.snakemake`."""
+    return folder / "progress" / f"{study}.jsonl"
+
+
+class Recorder(logging.Handler):
+    """Hears Snakemake's logger, as its logger plugins do: whatever `--quiet` leaves out on the terminal."""
+
+    def __init__(self, path: Path, jobs: dict[str, int]):
+        """Begin a run of so many `jobs` of each rule. Whoever reads the record of the run before keeps what it has."""
+        super().__init__()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._out = open(path, "a", encoding="utf-8")  # noqa: SIM115  (closed by `close`)
+        self._write(time.time(), RUN, pid=os.getpid(), host=socket.gethostname(), jobs=jobs)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write down what begins, ends and fails."""
+        event, at = str(getattr(record, "event", None)), record.created
+        if event == "job_info":
+            self._write(at, STARTED, job=record.jobid, rule=record.rule_name, log=next(iter(record.log), None))
+        elif event == "job_finished":
+            self._write(at, FINISHED, job=record.job_id)
+        elif event == "job_error":
+            self._write(at, FAILED, job=record.jobid)
+        elif event == "group_error":
+            for job in record.job_error_info:
+                self._write(at, FAILED, job=job["jobid"])
+
+    def close(self) -> None:
+        """The end of the run; Snakemake closes its handlers."""
+        if not self._out.closed:
+            self._write(time.time(), ENDED)
+            with suppress(OSError):
+                self._out.close()
+        super().close()
+
+    def _write(self, at: float, event: str, **about: Any) -> None:
+        # A full disk is told of elsewhere; a run does not end by what it cannot tell.
+        with suppress(OSError):
+            self._out.write(dumps({"t": round(at, 3), "event": event, **about}) + "\n")
+            self._out.flush()

@@ -1,0 +1,112 @@
+"""What is still to be done of a study: time and disk of the jobs that a dry run names."""
+
+import shutil
+from collections import Counter
+from pathlib import Path, PurePath
+from typing import Any
+
+from workflow_scripts.em.amounts import model_name
+from workflow_scripts.em.amounts_disk import Facts, still
+from workflow_scripts.em.dry_run import DryJob
+from workflow_scripts.em.gpu_schedule import Rates, gpu_jobs
+from workflow_scripts.em.list_schedule import Job, schedule, ways
+from workflow_scripts.em.measured import Measured
+from workflow_scripts.em.plan import Plan
+
+HOUR = 3600
+# Seconds that a program takes to start, which no record holds: 0.1 to 2.
+START = 1.0
+
+
+def needed(jobs: list[DryJob], work: dict[str, Job]) -> dict[str, Job]:
+    """Of all jobs that hold a GPU those that would run; what they wait for is among them, or done."""
+    names = set()
+    for job in jobs:
+        w = job.wildcards
+        if job.rule in ("train", "ask_models"):
+            verb = "train" if job.rule == "train" else "ask"
+            names.add(f"{verb} {w['organism']} {w['seed']} {w['stage']} {w['last']}")
+        elif job.rule == "merge_adapter":
+            names.add(f"merge {w['organism']} {w['seed']} {w['stage']}")
+        elif job.rule == "ask_engine":
+            # An engine's name holds digests; its model's record is among its inputs.
+            names |= {name for name in work for path in job.inputs if name.startswith(f"ask {path} ")}
+    kept = {name: job for name, job in work.items() if name in names}
+    return {n: Job(j.rule, j.seconds, j.gpus, [a for a in j.after if a in kept]) for n, j in kept.items()}
+
+
+def time_left(
+    plan: Plan, jobs: list[DryJob], facts: Facts, measured: Measured, slots: int, gpu: bool
+) -> dict[str, Any]:
+    """Hours by rule and where each comes from; hours of all on `slots` GPUs, or without `gpu` on so many cores."""
+    rates = Rates() if gpu else Rates(start=10.0)
+    held = needed(jobs, gpu_jobs(plan, facts, rates, measured, gpu))
+    dear = {job.rule for job in held.values()}
+    counted, seconds, unknown = Counter(job.rule for job in jobs), Counter(), Counter()
+    told = {rule: _where(measured, rule, gpu) for rule in dear}
+    for job in held.values():
+        seconds[job.rule] += job.seconds * job.gpus
+    for job in (job for job in jobs if job.rule not in dear):
+        took = measured.took(job.stage, _base(plan, job), _how(plan, job))
+        if took is None:
+            unknown[job.rule] += 1
+        else:
+            seconds[job.rule] += START + took.seconds / took.work
+            told.setdefault(job.rule, _records(took.records))
+    rest = sum(count for rule, count in seconds.items() if rule not in dear)
+    known = [rule for rule in counted if rule in seconds]
+    return {
+        "rules": [
+            {"rule": rule, "jobs": counted[rule], "gpu": gpu and rule in dear}
+            | {"hours": seconds[rule] / HOUR, "from": told[rule]}
+            for rule in known
+        ],
+        "gpu_hours": sum(seconds[rule] for rule in dear) / HOUR if gpu else 0.0,
+        "hours": (schedule(held, slots).seconds + rest / slots) / HOUR,
+        "longest_chain_hours": max(ways(held).values(), default=0.0) / HOUR,
+        "slots": {"count": slots, "of": "GPU" if gpu else "core"},
+        "unknown": dict(unknown),
+    }
+
+
+def _where(measured: Measured, rule: str, gpu: bool) -> str:
+    """Where the hours of a rule come from that trains, merges or asks."""
+    looked = measured.looked.get(rule, {}).values()
+    found = [took for took in looked if took]
+    estimate = f"an estimate: {'a slow GPU' if gpu else 'one core'}"
+    if not found:
+        return estimate
+    on = ", ".join(sorted(set().union(*(took.hardware for took in found))))
+    text = _records(sum(took.records for took in found)) + (f" ({on})" if on else "")
+    return text if len(found) == len(looked) else f"{text}; other models: {estimate}"
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'s' * (count != 1)} of this machine"
+
+
+def _base(plan: Plan, job: DryJob) -> str | None:
+    models = [PurePath(path) for path in job.inputs if path.startswith(f"{plan.results}/models/")]
+    return model_name(plan, models[0].stem) if models else None
+
+
+def _how(plan: Plan, job: DryJob) -> str:
+    """As `measured.how` says it of a record."""
+    w = job.wildcards
+    if job.rule == "base_model":
+        return "hub" if plan.config.base_models[w["base_model"]].hub else ""
+    if job.rule == "generate":
+        return "api" if plan.config.organisms[w["organism"]].api else ""
+    return plan.config.judges[w["judge"]].kind if job.stage in ("judge", "ask_judge") else ""
+
+
+def disk_left(plan: Plan, jobs: list[DryJob], facts: Facts, to_fetch: int) -> dict[str, Any]:
+    """Bytes still to be written, kind by kind: of each the share of its jobs that would run; and bytes free here.
+
+    `to_fetch`: bytes of models that are not here yet.
+    """
+    now = Counter(job.rule for job in jobs)
+    found = {kind.name: size for kind, size in still(plan, facts, now)}
+    found["models to fetch"] = to_fetch
+    left = {name: size for name, size in found.items() if size}
+    return {"kinds": left, "bytes": sum(left.values()), "free": shutil.disk_usage(Path.cwd()).free}

@@ -1,0 +1,52 @@
+"""Show how far a running study is: its jobs, the time left, what the running jobs say, and EM rates so far.
+
+On a terminal it follows the study until Ctrl-C; elsewhere (a pipe, a file, CI) it prints what there is and ends. It
+only reads, so it can be started and stopped at any time, and in any number of terminals.
+"""
+
+import argparse
+import contextlib
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from workflow_scripts.em.progress_rates import Rates
+from workflow_scripts.em.progress_record import record_of
+from workflow_scripts.em.progress_run import Run
+from workflow_scripts.em.progress_view import view
+from workflow_scripts.em.provenance import run
+from workflow_scripts.em.study_files import load_plan
+from workflow_scripts.scores import METRICS, flat
+
+REFRESH_S = 1.0
+# Of that, for reading judgments: a study of many shows them over some seconds.
+READING_S = 0.3
+# Lines where no terminal limits them.
+LINES = 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--configfile", nargs="+", default=[Path("config.yaml")], type=Path, help="the study")
+    args = parser.parse_args()
+    plan = load_plan(args.configfile)
+    study, console = plan.config.study, Console(highlight=False)
+    jobs = Run(record_of(Path(".snakemake"), study))
+    jobs.look()
+    rates = Rates(plan, lambda row, domains: flat(row, domains, METRICS))
+    if not sys.stdout.isatty():
+        console.print(view(study, jobs, rates, LINES, float("inf")))
+        return
+    live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+    with contextlib.suppress(KeyboardInterrupt), live:
+        while True:
+            rates.note(job.log for job in jobs.look())
+            live.update(view(study, jobs, rates, console.height, READING_S), refresh=True)
+            time.sleep(REFRESH_S)
+
+
+if __name__ == "__main__":
+    run(main)
