@@ -38,7 +38,8 @@ def main() -> None:
     args = parser.parse_args()
     if min([*args.gpus, args.train_rate or 1, args.answer_rate or 1]) <= 0 or args.start < 0:
         raise UserError("GPUs and rates are above 0, a start takes 0 seconds or more")
-    found = planned(load_plan(args.configfile), args.gpus, Rates(args.train_rate, args.answer_rate, args.start))
+    rates = Rates(args.train_rate, args.answer_rate, args.start)
+    found = planned(load_plan(args.configfile, data=False), args.gpus, rates)
     if args.out:
         write_json(args.out, found)
     print("\n\n".join(told(found)))
@@ -96,10 +97,8 @@ def told(found: dict[str, Any]) -> list[str]:
     """The tables that are printed."""
     study, gpu = found["study"], found["gpu"]
     weights = ", ".join(f"{name} {count / 1e9:.3g} billion weights" for name, count in study["parameters"].items())
-    parts = [
-        f"{study['name']}: {study['organisms']} organisms ({weights}), {study['evaluations']} evaluations, "
-        f"{study['responses']:,} responses"
-    ]
+    parts = [f"{study['name']}: {study['organisms']} organisms ({weights}), {study['evaluations']} evaluations, "]
+    parts[0] += f"{study['responses']:,} responses"
     together = ("together", sum(found["jobs"].values()))
     parts.append(tabulate([*found["jobs"].items(), together], ["jobs of rule", "counted"], intfmt=","))
     disk = [[k["name"], k["count"], k["files"], k["folders"], k["bytes"] / GB] for k in found["disk"]]

@@ -102,7 +102,7 @@ class Study:
             self._end(run, way)
             self.kills += 1
             self.table.update((way, rule) for rule in set(under_way.values()) or {"(getting ready)"})
-        if ended:
+        if ended and first is not None:  # they may have begun and ended between two looks
             self.job_s = (time.monotonic() - first) / ended
         try:
             return run.wait(180) != 0

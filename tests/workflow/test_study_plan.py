@@ -10,8 +10,11 @@ from tests.workflow.conftest import TINY, clean
 from workflow_scripts.em.amounts import jobs
 from workflow_scripts.em.amounts_disk import kinds
 from workflow_scripts.em.base_facts import base_facts
+from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_json
+from workflow_scripts.em.gpu_schedule import Rates
 from workflow_scripts.em.study_files import load_plan
+from workflow_scripts.study_plan import planned
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +43,13 @@ FILES = {
     "tables of organisms": ["scores/*", "training/*.csv*", "training/*.md*"],
     "journals": ["../.journal/**/*.jsonl"],
 }
+
+
+def test_a_study_is_planned_before_its_data_are_there(root):
+    study = Path("studies/hw0.yaml")
+    with pytest.raises(UserError, match=r"archives\.course\.path: no such file.*reproduce_a_paper"):
+        load_plan([study])
+    assert planned(load_plan([study], data=False), [1], Rates())["gpu"]["on"][0]["hours"] > 0
 
 
 def test_files_and_bytes_are_those_of_a_run(finished, plan):

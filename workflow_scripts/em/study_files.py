@@ -10,8 +10,11 @@ from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.plan import Plan
 
 
-def load_plan(files: list[Path]) -> Plan:
-    """The plan of a study's config files, the later over the earlier. Raises UserError listing all problems."""
+def load_plan(files: list[Path], data: bool = True) -> Plan:
+    """The plan of a study's config files, the later over the earlier. Raises UserError listing all problems.
+
+    Without `data`, archives and data sets need not be there yet.
+    """
     raw: dict = {}
     for file in files:
         try:
@@ -21,7 +24,7 @@ def load_plan(files: list[Path]) -> Plan:
         if not isinstance(found, dict):
             raise UserError(f"{file}: not a study; it should hold `key: value` lines")
         raw = _over(raw, found)
-    return Plan(load_config(named_from_here(raw), map(str, files)))
+    return Plan(load_config(named_from_here(raw), map(str, files), data))
 
 
 def _over(under: dict, over: dict) -> dict:

@@ -36,11 +36,11 @@ FILES = ("path", "grammar", "rules", "prompt", "constitution", "segments", "bloc
 FREE = ("columns", "extra_body")
 
 
-def cross_check(raw: dict[str, Any]) -> list[Problem]:
-    """All problems between sections, as (key, message)."""
+def cross_check(raw: dict[str, Any], data: bool = True) -> list[Problem]:
+    """All problems between sections, as (key, message). Without `data`, archives and data sets may be missing."""
     if not isinstance(raw, dict):
         return []
-    problems = [*_references(raw), *_files(raw), *_braces(raw), *_blocklists(raw), *_origins(raw)]
+    problems = [*_references(raw), *_files(raw, data), *_braces(raw), *_blocklists(raw), *_origins(raw)]
     problems += [*stage_problems(raw), *_twins(raw), *_nothing(raw), *engine_problems(raw)]
     problems += [*judge_problems(raw), *made_problems(raw), *table_problems(raw), *export_problems(raw)]
     problems += [*contrast_problems(raw), *target_problems(raw), *shown_problems(raw)]
@@ -82,17 +82,18 @@ def _references(raw: dict) -> Iterator[Problem]:
     yield from missing("figures.definition", figures.get("definition", "betley"), "em_definitions", definitions)
 
 
-def _files(raw: dict) -> Iterator[Problem]:
-    files = [(f"{s}.{n}.path", e.get("path")) for s in ("archives", "datasets") for n, e in entries(raw, s).items()]
-    models = []
+def _files(raw: dict, data: bool) -> Iterator[Problem]:
+    rows = [(f"{s}.{n}.path", e.get("path")) for s in ("archives", "datasets") for n, e in entries(raw, s).items()]
+    files, models = [], []
     for name, base in entries(raw, "base_models").items():
         toy = base.get("toy") if isinstance(base.get("toy"), dict) else {}
         files.append((f"base_models.{name}.toy.grammar", toy.get("grammar")))
         models.append((f"base_models.{name}.path", base.get("path")))
-    for where, path in [*files, *models]:
+    for where, path in [*(rows if data else ()), *files, *models]:
         if isinstance(path, str) and not os.path.exists(path):
-            yield where, f"no such file: {path} (relative paths start at {Path.cwd()})"
-    for where, path in files:
+            published = "; for a published one see docs/howto/reproduce_a_paper.md" * where.startswith("archives.")
+            yield where, f"no such file: {path} (relative paths start at {Path.cwd()}){published}"
+    for where, path in [*rows, *files]:
         if isinstance(path, str) and os.path.exists(path) and not os.path.isfile(path):
             yield where, f"not a file: {path}; name a file in it"
     for where, path in models:

@@ -11,15 +11,18 @@ from workflow_scripts.em.config.study import Config
 from workflow_scripts.em.errors import UserError
 
 
-def load_config(raw: dict[str, Any], files: Iterable[str]) -> Config:
-    """Validate `raw` (the merged config; `files` are named in messages). Raises UserError listing all problems."""
+def load_config(raw: dict[str, Any], files: Iterable[str], data: bool = True) -> Config:
+    """Validate `raw` (the merged config; `files` are named in messages). Raises UserError listing all problems.
+
+    Without `data`, archives and data sets need not be there yet.
+    """
     problems: list[Problem] = []
     config = None
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
         problems += schema_problems(error, Config)
-    problems += cross_check(raw)
+    problems += cross_check(raw, data)
     if problems or config is None:
         source = ", ".join(files) or "config"
         lines = "\n".join(f"  {where}: {what}" for where, what in dict.fromkeys(problems))
