@@ -58,7 +58,7 @@ chromium:
 
 # A file's tests stay together: they share what is dear to make. The files that take longest come first (pyproject.toml).
 test: setup $(INSPECT_STAMP) slurm chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup
 	$(BIN)/python -m pytest -m "not slow"

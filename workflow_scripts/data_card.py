@@ -43,6 +43,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # Tokenizers do without torch, whose import would take longer than the whole card.
-    sys.modules["torch"] = None
+    sys.modules.setdefault("torch", None)
     os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"
     run(main)

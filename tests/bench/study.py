@@ -14,7 +14,7 @@ from tests.bench import sequential
 from tests.bench.common import table
 from tests.bench.judging import KEY_ENV
 from tests.servers.process import ApiServer
-from tests.workflow.conftest import Copy, clean
+from tests.workflow.conftest import Cold, Copy, clean
 from workflow_scripts.em.files import read_json, read_jsonl
 
 LATENCY_S, CORES = 0.5, 2
@@ -62,7 +62,7 @@ def report() -> str:
     os.environ[KEY_ENV] = ApiServer.key
     with tempfile.TemporaryDirectory() as place, ApiServer() as server:
         server.configure(latency_ms=1000 * LATENCY_S)
-        copy = Copy(Path(place) / "study")
+        copy = Cold(Path(place) / "study")
         file = copy.folder / "config.yaml"
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
         judge = {"kind": "openai", "model": "judge", "base_url": server.url, "key_env": KEY_ENV}

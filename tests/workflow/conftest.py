@@ -1,4 +1,4 @@
-"""A copy of the repository with the tiny study run to the end in it, once for all tests of the workflow."""
+"""Copies of the repository with a study run to the end in them, built once for all processes of a test run."""
 
 import os
 import re
@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
+
+from tests.workflow.warm import warm_python
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "tests/tiny.yaml"
@@ -35,7 +38,9 @@ SECRET, KEPT_SECRET = "around-Xq81mVt5rJ", "beside-Lw36hNc9zB"
 
 
 class Copy:
-    """A working copy that Snakemake is run in."""
+    """A working copy that Snakemake is run in; `interpreter` runs it and the stages."""
+
+    interpreter = property(lambda _: warm_python())
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -49,7 +54,7 @@ class Copy:
         (folder / ".env").write_text(f"WANDB_API_KEY={KEPT_SECRET}\n", encoding="utf-8")
 
     def snakemake(self, *arguments: str, config: str | None = TINY) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        command = [self.interpreter, "-m", "snakemake", "--cores", "2", *arguments]
         command += ["--configfile", config] if config else []
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=clean(), check=False)
 
@@ -93,10 +98,40 @@ def clean() -> dict[str, str]:
     return {"HF_TOKEN": SECRET} | kept
 
 
+class Cold(Copy):
+    """As users run it: every job is a Python of its own."""
+
+    interpreter = sys.executable
+
+
+class Finished(Copy):
+    """A copy of a finished copy, results included, which is up to date too."""
+
+    def __init__(self, source: Path, folder: Path):
+        self.folder = folder
+        shutil.copytree(source, folder, symlinks=True)
+
+
+def built_once(temporary: pytest.TempPathFactory, kind: type[Copy], config: str | None) -> Finished:
+    """A copy of a study that whichever process of this test run asked for it first has run to the end."""
+    name, base = Path(config or "default").stem, temporary.getbasetemp()
+    built = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"built-{name}"
+    with FileLock(f"{built}.lock"):
+        if not built.exists():
+            copy = kind(temporary.mktemp(name))
+            done = copy.snakemake(config=config)
+            assert done.returncode == 0, done.stderr[-6000:]
+            copy.folder.rename(built)
+    return Finished(built, temporary.mktemp(name) / "copy")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Copy:
     """The tiny study, run to the end."""
-    copy = Copy(tmp_path_factory.mktemp("study"))
-    done = copy.snakemake()
-    assert done.returncode == 0, done.stderr[-6000:]
-    return copy
+    return built_once(tmp_path_factory, Copy, TINY)
+
+
+@pytest.fixture(scope="session")
+def default(tmp_path_factory) -> Copy:
+    """The default study, run to the end as `make demo` runs it."""
+    return built_once(tmp_path_factory, Cold, None)

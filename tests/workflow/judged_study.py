@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.servers.process import ApiServer
-from tests.workflow.conftest import Copy
+from tests.workflow.conftest import Copy, Finished
 
 VARIABLE = "EMTRACE_TEST_KEY"
 KEY = "right-Jd83kQz0aLw72nVx"
@@ -25,13 +25,13 @@ JUDGMENTS = "results/tiny/judgments/gpt"
 BARE = f"{JUDGMENTS}/bare/seed-0/base/step-0.jsonl"
 
 
-class Study(Copy):
+class Study(Finished):
     """A copy of a copy, results included; the key is in the environment of its runs alone."""
 
+    said = ""
+
     def __init__(self, source: Copy, folder: Path):
-        self.folder = folder
-        self.said = ""
-        shutil.copytree(source.folder, folder, symlinks=True)
+        super().__init__(source.folder, folder)
 
     def snakemake(self, *arguments: str, key: str | None = KEY, **options) -> subprocess.CompletedProcess:
         with pytest.MonkeyPatch.context() as patch:

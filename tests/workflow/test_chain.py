@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.conftest import ROOT, clean
+from tests.workflow.warm import warm_python
 from workflow_scripts.em.config.training import Recipe, Training
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ SETTINGS = json.dumps(Training().plain())
 
 def stage(name: str, *arguments: object) -> subprocess.CompletedProcess:
     """Run a stage to its end."""
-    command = [sys.executable, "-m", f"workflow_scripts.{name}", *map(str, arguments)]
+    command = [warm_python(), "-m", f"workflow_scripts.{name}", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=clean(), capture_output=True, text=True, check=False)
 
 
@@ -87,9 +88,9 @@ def command(
 
 
 def train(made: Path, name: str, steps: list[int], resume: Path | None = None, **more) -> Path:
-    done = subprocess.run(
-        command(made, name, steps, resume, **more), cwd=ROOT, env=clean(), capture_output=True, text=True, check=False
-    )
+    """A training job, undisturbed; those that are killed start as users' do, so that both must make the same bytes."""
+    words = [warm_python(), *command(made, name, steps, resume, **more)[1:]]
+    done = subprocess.run(words, cwd=ROOT, env=clean(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return made / name
 

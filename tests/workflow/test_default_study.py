@@ -12,15 +12,6 @@ from tests.workflow.conftest import ROOT, Copy, clean
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def default(tmp_path_factory) -> Copy:
-    copy = Copy(tmp_path_factory.mktemp("default"))
-    done = copy.snakemake(config=None)
-    assert done.returncode == 0, done.stderr[-6000:]
-    print(done.stderr.splitlines()[-1])
-    return copy
-
-
 def trajectories(copy: Copy) -> dict[tuple[str, str], list[tuple[int, float, float]]]:
     """(organism, training seed) -> [(step, out-of-domain EM rate, coherent share)], Betley's definition."""
     found: dict[tuple[str, str], list[tuple[int, float, float]]] = {}

@@ -100,7 +100,7 @@ CONFIG_EDITS = {
 FILE_EDITS = {
     "a comment in a stage": ("workflow_scripts/train.py", "def main() -> None:", "# why\ndef main() -> None:", {}),
     "a docstring of a shared module": ("workflow_scripts/em/files.py", '"""Files that', '"""All files that', {}),
-    "formatting": ("workflow_scripts/em/judging.py", "PROGRESS_S = 10.0", "PROGRESS_S  =  (10.0)", {}),
+    "formatting": ("workflow_scripts/em/progress.py", "PROGRESS_S = 10.0", "PROGRESS_S  =  (10.0)", {}),
     "a module no stage imports": (
         "workflow_scripts/em/plan.py",
         'BASE_STAGE = "base"',
@@ -155,7 +155,6 @@ def test_config_edit(finished, name):
     change, expected = CONFIG_EDITS[name]
     with finished.configured(change):
         assert finished.stale() == expected
-    assert finished.stale() == {}
 
 
 @pytest.mark.parametrize("name", FILE_EDITS)

@@ -3,7 +3,6 @@
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ class Studies(Copy):
         return self.folder / f"results/{study}-tiny"
 
     def python(self, *arguments: str, **how) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", *arguments]
+        command = [self.interpreter, "-m", *arguments]
         return subprocess.run(command, cwd=self.folder, env=clean(), capture_output=True, text=True, check=False, **how)
 
 
