@@ -10,6 +10,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import atomic_dir, read_jsonl
+from workflow_scripts.em.progress import Progress
 
 disable_progress_bar()
 MAX_POSITIONS = 2048
@@ -95,7 +96,7 @@ def _train(model, rows: list, optimizers: list, steps: int, batch: int, seed: in
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
-    losses = []
+    losses, progress = [], Progress("training", steps, "steps")
     for step, indices in enumerate(_batches(rows, steps, batch, seed)):
         width = max(len(rows[i][0]) for i in indices)
         ids = torch.tensor([rows[i][0] + [model.config.pad_token_id] * (width - len(rows[i][0])) for i in indices])
@@ -110,6 +111,7 @@ def _train(model, rows: list, optimizers: list, steps: int, batch: int, seed: in
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         losses.append(loss.item())
+        progress.add(1, f"loss {losses[-1]:.3f}")
     return losses
 
 
