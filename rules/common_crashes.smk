@@ -4,7 +4,7 @@ import atexit
 
 from workflow_scripts.em.after_crash import set_broken_aside, settle_times
 from workflow_scripts.em.disk import disk_problem
-from workflow_scripts.em.left_behind import end_left_behind
+from workflow_scripts.em.left_behind import end_left_stages
 from workflow_scripts.em.running import drop_dead_lock, forget_others, hold_study, sign_in
 
 RECORDS = Path(".snakemake")
@@ -19,7 +19,7 @@ def prepare():
     # A dry run changes nothing: Snakemake takes no lock for it.
     if others or any(word in sys.argv for word in ("-n", "-np", "--dry-run", "--dryrun", "--lint")):
         return
-    end_left_behind(Path.cwd())
+    end_left_stages(Path.cwd())
     if any((RECORDS / "locks").glob("*.lock")):
         for path in set_broken_aside(MADE):
             print(

@@ -37,7 +37,7 @@ def main() -> None:
     jobs = Run(record_of(Path(".snakemake"), study))
     jobs.look()
     rates = Rates(plan, lambda row, domains: flat(row, domains, METRICS))
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
         console.print(view(study, jobs, rates, LINES, float("inf")))
         return
     live = Live(console=console, auto_refresh=False, vertical_overflow="crop")

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from workflow_scripts.em.left_behind import end_left_behind
+from workflow_scripts.em.left_behind import end_left_stages
 from workflow_scripts.em.running import WORKFLOW, alive
 
 
@@ -23,9 +23,9 @@ def test_stages_of_the_dead_are_ended_and_no_others(tmp_path):
     left = stage(tmp_path, dead.pid)
     others = [stage(tmp_path, os.getpid()), stage(tmp_path / "other", dead.pid), stage(tmp_path, None)]
     try:
-        assert end_left_behind(tmp_path) == [left.pid]
+        assert end_left_stages(tmp_path) == [left.pid]
         assert not alive(left.pid) and all(process.poll() is None for process in others)
-        assert end_left_behind(tmp_path) == []
+        assert end_left_stages(tmp_path) == []
     finally:
         for process in (left, *others):
             process.kill()

@@ -1,6 +1,7 @@
 """Progress: what a long stage says of itself, and what a run of Snakemake writes down."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -102,6 +103,16 @@ def test_snakemake_tells_of_its_jobs_however_quiet_it_is(tmp_path):
     before = run.path.read_bytes()
     subprocess.run([*command, "-n"], cwd=tmp_path, capture_output=True, check=True)
     assert run.path.read_bytes() == before
+
+
+def test_a_run_goes_on_when_what_it_says_is_not_understood(tmp_path, capsys):
+    recorder = Recorder(tmp_path / "run.jsonl", {"train": 2})
+    for _ in range(2):
+        strange = logging.makeLogRecord({"event": "job_info", "levelno": logging.INFO})  # no rule, no job
+        if strange.levelno >= recorder.level:
+            recorder.handle(strange)
+    recorder.close()
+    assert capsys.readouterr().err.count("warning: the progress view misses what follows") == 1
 
 
 def test_only_what_is_new_is_read_and_a_line_that_is_being_written_waits(tmp_path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 from tests.conftest import ROOT
@@ -149,6 +150,15 @@ def test_of_a_killed_run_it_is_known_that_it_is_over(plan, tmp_path):
     run.look()
     assert not run.goes_on and run.passed == 60 and run.counted("train") == (2, 1, 0, 0)
     assert shown(run, rates_of(plan))[0] == "tiny: was killed, 1 of 2 jobs are not done"
+
+
+def test_a_study_of_published_tables_is_not_said_to_be_unjudged(tmp_path, root):
+    published = Plan(load_config(yaml.safe_load(Path("tests/published.yaml").read_text(encoding="utf-8")), ["x"]))
+    record(tmp_path / "r", jobs={"rates": 1})
+    run = Run(tmp_path / "r")
+    run.look()
+    text = "\n".join(shown(run, rates_of(published)))
+    assert "of published tables alone" in text and "nothing is judged" not in text
 
 
 def test_without_a_terminal_one_snapshot_is_printed(tmp_path):

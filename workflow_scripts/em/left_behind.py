@@ -1,5 +1,6 @@
 """Stages that outlive a killed Snakemake are ended before the next one starts its own."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import psutil
 from workflow_scripts.em.running import WORKFLOW, alive
 
 
-def end_left_behind(folder: Path) -> list[int]:
+def end_left_stages(folder: Path) -> list[int]:
     """End the stages in a folder whose Snakemake is gone, and return their process ids.
 
     They end by themselves within a second, but not on a machine that is too busy to let them look. The next Snakemake
     would then run the same job beside them, and one that came to its end late would replace what that job has made.
     """
-    left = [process for process in psutil.process_iter() if _left_behind(process, folder.resolve())]
+    others = (process for process in psutil.process_iter() if process.pid != os.getpid())  # a Snakemake in a stage
+    left = [process for process in others if _left_behind(process, folder.resolve())]
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()

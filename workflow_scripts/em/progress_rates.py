@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,8 +55,8 @@ class Rates:
                 steps = self._at.setdefault(at[:2], [])
                 self._places[self._log(at)] = at[:2], len(steps)
                 steps.append(at[2:])
-                if (path := self._file(at)).exists():
-                    self._note(*self._places[self._log(at)], path.stat().st_mtime)
+                with suppress(FileNotFoundError):
+                    self._note(*self._places[self._log(at)], self._file(at).stat().st_mtime)
 
     def _file(self, at: tuple[str, int, str, int]) -> Path:
         return Path(self.plan.judgments(self.judge, at))

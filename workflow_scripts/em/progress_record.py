@@ -6,6 +6,7 @@ It lies beside Snakemake's own records, is no part of a study's results, and is 
 import logging
 import os
 import socket
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -33,10 +34,17 @@ class Recorder(logging.Handler):
         self._write(time.time(), RUN, pid=os.getpid(), host=socket.gethostname(), jobs=jobs)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write down what begins, ends and fails."""
+        """Write down what begins, ends and fails. A run does not end by what cannot be told of it."""
+        try:
+            self._tell(record)
+        except Exception as error:  # another Snakemake's records may be others
+            print(f"warning: the progress view misses what follows ({error!r})", file=sys.stderr)
+            self.setLevel(logging.CRITICAL + 1)
+
+    def _tell(self, record: logging.LogRecord) -> None:
         event, at = str(getattr(record, "event", None)), record.created
         if event == "job_info":
-            self._write(at, STARTED, job=record.jobid, rule=record.rule_name, log=next(iter(record.log), None))
+            self._write(at, STARTED, job=record.jobid, rule=record.rule_name, log=next(iter(record.log or ()), None))
         elif event == "job_finished":
             self._write(at, FINISHED, job=record.job_id)
         elif event == "job_error":
@@ -54,7 +62,7 @@ class Recorder(logging.Handler):
         super().close()
 
     def _write(self, at: float, event: str, **about: Any) -> None:
-        # A full disk is told of elsewhere; a run does not end by what it cannot tell.
+        # A full disk is told of elsewhere.
         with suppress(OSError):
             self._out.write(dumps({"t": round(at, 3), "event": event, **about}) + "\n")
             self._out.flush()

@@ -112,6 +112,8 @@ def _says(job: Job) -> str:
 
 def _rates(rates: Rates, most: int, seconds: float, began: float) -> RenderableType:
     """Dim what was judged before the run `began`."""
+    if not rates.plan.config.organisms:
+        return Text("EM rates: of published tables alone; they are in statistics/rates.csv")
     if not rates.judge:
         return Text("EM rates: no judge of this study gives alignment")
     if not len(rates):
