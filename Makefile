@@ -29,11 +29,12 @@ demo: setup
 	@$(BIN)/snakemake --cores 2 --quiet host rules
 	@$(BIN)/python -m workflow_scripts.summary --results results/default
 
-# What a run would do now, why, and what it takes: `make plan CONFIG=studies/mine.yaml`, with OUT=plan.json as JSON too.
+# What a run would do now, why, and what it takes: `make plan CONFIG=studies/mine.yaml`, with OUT=plan.json as JSON too;
+# ARGS="--sdm conda" hands that on to Snakemake.
 CONFIG ?= config.yaml
 
 plan: setup
-	@$(BIN)/python -m workflow_scripts.plan --configfile $(CONFIG) --lock $(LOCK) $(if $(OUT),--out $(OUT))
+	@$(BIN)/python -m workflow_scripts.plan --configfile $(CONFIG) --lock $(LOCK) $(if $(OUT),--out $(OUT)) $(if $(ARGS),-- $(ARGS))
 
 # $(call apt,program,packages,what is said where they cannot be installed)
 define apt

@@ -21,14 +21,6 @@ from workflow_scripts.em.study_files import load_plan
 BRIEF = {"attempts": 2, "timeout_s": 15}
 
 
-def machine(lock: Path, gpus: list[dict], real_models: bool) -> Iterator[Finding]:
-    """What any study needs."""
-    yield environment.python()
-    yield from environment.packages(lock)
-    yield environment.key_file()
-    yield environment.gpu(gpus, real_models)
-
-
 def servers(plan: Plan) -> Iterator[Finding]:
     """Models behind servers that the study asks: the key is there, and one short question is answered."""
     config = plan.config
@@ -64,9 +56,9 @@ def _asked(what: str, entry: dict, ask) -> Finding:
     return Finding(OK, what, f"{key_text}{reply.get('model') or entry['model']} answers at {entry['base_url']}")
 
 
-def study(plan: Plan, gpus: list[dict]) -> Iterator[Finding]:
+def study(models: readiness.Models, gpus: list[dict]) -> Iterator[Finding]:
     """What this study needs."""
-    models = readiness.Models(plan)
+    plan = models.plan
     yield from models.findings()
     yield from models.recipes(max((gpu["bytes"] for gpu in gpus), default=None))
     yield from readiness.data(plan)
@@ -76,20 +68,35 @@ def study(plan: Plan, gpus: list[dict]) -> Iterator[Finding]:
     yield environment.disk(needs, uncounted)
 
 
-def findings(files: list[Path], lock: Path, gpus: list[dict]) -> Iterator[Finding]:
-    """All lines of the check, as they are found."""
-    plan, config = None, []
-    if files:
-        try:
-            plan = load_plan(files)
-            config = [Finding(OK, "config", f"{', '.join(map(str, files))}: study {plan.config.study}")]
-        except UserError as error:
-            first, *problems = str(error).splitlines()
-            config = [Finding(MISSING, "config", text.strip()) for text in problems or [first]]
-    yield from machine(lock, gpus, plan is not None and any(not b.toy for b in plan.config.base_models.values()))
+def configured(files: list[Path]) -> tuple[readiness.Models | None, list[Finding]]:
+    """(models of the study; None where there is none, or its config is wrong), and findings of the config."""
+    if not files:
+        return None, []
+    try:
+        plan = load_plan(files)
+    except UserError as error:
+        first, *problems = str(error).splitlines()
+        return None, [Finding(MISSING, "config", text.strip()) for text in problems or [first]]
+    return readiness.Models(plan), [Finding(OK, "config", f"{', '.join(map(str, files))}: study {plan.config.study}")]
+
+
+def findings(files: list[Path], lock: Path, gpus: list[dict], known: tuple | None = None) -> Iterator[Finding]:
+    """All lines of the check, as they are found; `known`: what `configured` gave of the files."""
+    models, config = known or configured(files)
+    yield environment.python()
+    yield from environment.packages(lock)
+    yield environment.key_file()
+    real = models is not None and any(not base.toy for base in models.plan.config.base_models.values())
+    yield environment.gpu(gpus, real)
     yield from config
-    if plan is not None:
-        yield from study(plan, gpus)
+    if models is not None:
+        yield from study(models, gpus)
+
+
+def lines(finding: Finding) -> str:
+    """A finding as it is printed."""
+    mend = f"\n{'':8} -> {finding.mend}" if finding.mend else ""
+    return f"{finding.status:8} {finding.what}: {finding.text}{mend}"
 
 
 def main() -> None:
@@ -102,9 +109,7 @@ def main() -> None:
     statuses = []
     for finding in findings(args.configfile, args.lock, gpus()):
         statuses.append(finding.status)
-        print(f"{finding.status:8} {finding.what}: {finding.text}", flush=True)
-        if finding.mend:
-            print(f"{'':8} -> {finding.mend}", flush=True)
+        print(lines(finding), flush=True)
     missing, warnings = statuses.count(MISSING), statuses.count(WARNING)
     print(f"{statuses.count(OK)} ok, {warnings} to look at, {missing} missing")
     sys.exit(bool(missing))

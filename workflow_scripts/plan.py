@@ -4,91 +4,95 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts import check_env, generation_plan, judge
 from workflow_scripts.em import served, to_buy
-from workflow_scripts.em.base_facts import base_facts
-from workflow_scripts.em.dry_run import DryJob, dry_run, grouped
+from workflow_scripts.em.dry_run import dry_run, grouped
 from workflow_scripts.em.environment import MISSING
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import write_json
 from workflow_scripts.em.gpus import visible_gpus
 from workflow_scripts.em.measured import Measured
 from workflow_scripts.em.plan import Plan
-from workflow_scripts.em.plan_tables import finding_lines, told
+from workflow_scripts.em.plan_facts import facts_from
+from workflow_scripts.em.plan_tables import no_room, told
 from workflow_scripts.em.provenance import run
 from workflow_scripts.em.readiness import Models
 from workflow_scripts.em.remaining import disk_left, time_left
-from workflow_scripts.em.study_files import load_plan
 
 JOURNALS = Path("results/.journal")
+# Options of Snakemake that would make it plan another study than is counted here.
+CONFIGURING = {"--config", "-C", "--configfile", "--configfiles"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", nargs="+", required=True, type=Path, help="the study")
     parser.add_argument("--lock", default=Path("envs/cpu.txt"), type=Path, help="pins that packages should have")
-    parser.add_argument(
-        "--gpus", type=int, help="plan for so many GPUs; else those here, without one this machine's cores"
-    )
+    parser.add_argument("--gpus", type=int, help="plan for so many GPUs; else those here, without one its cores")
     parser.add_argument("--out", type=Path, help="JSON of all that is printed")
+    handed = "after `--`: options and targets of your run, handed on to Snakemake, as `-- --sdm conda`"
+    parser.add_argument("snakemake", nargs="*", help=handed)
     args = parser.parse_args()
     if args.gpus is not None and args.gpus < 1:
         raise UserError("--gpus: 1 or more; without the option those of this machine")
+    if CONFIGURING & {*args.snakemake}:
+        raise UserError("the study is that of --configfile alone: put the keys of --config into a second file there")
     found: dict[str, Any] = {"check": [], "problems": []}
     from workflow_scripts.em.backends.devices import gpus
 
-    for finding in check_env.findings(args.configfile, args.lock, gpus()):
-        found["check"].append(finding._asdict())
-        print(finding_lines(finding), flush=True)
-    try:
-        found |= planned(load_plan(args.configfile), args.configfile, args.gpus, found["problems"])
-    except UserError as error:
-        found["problems"].append(str(error))
+    known = check_env.configured(args.configfile)
+    for finding in check_env.findings(args.configfile, args.lock, gpus(), known):
+        # Of the disk the part below says it, of what is not there yet.
+        if finding.what != "disk":
+            found["check"].append(finding._asdict())
+            print(check_env.lines(finding), flush=True)
+    if known[0] is not None:
+        planned(found, known[0], args)
     print("\n\n".join(told(found)))
     if args.out:
         write_json(args.out, found)
     missing = any(finding["status"] == MISSING for finding in found["check"])
-    sys.exit(bool(missing or found["problems"]))
+    sys.exit(bool(missing or found["problems"] or no_room(found.get("disk"))))
 
 
-def planned(plan: Plan, files: list[Path], gpus: int | None, problems: list[str]) -> dict[str, Any]:
-    """All parts of the plan as plain data; `problems` gets what keeps a part from being told."""
-    found: dict[str, Any] = {"study": plan.config.study}
-    jobs = []
-    try:
-        jobs = dry_run(files)
-        found |= {"to_run": grouped(jobs)} | effort(plan, jobs, gpus)
-    except UserError as error:
-        problems.append(str(error))
-    about = argparse.Namespace(questions={name: plan.config.question_sets[name].path for name in asked_sets(plan)})
-    rows = to_buy.judgments(plan, jobs, JOURNALS / "judgments", partial(judge.asked_about, args=about))
-    return found | {"to_buy": [*rows, *answers_to_buy(plan)]}
+def planned(found: dict[str, Any], models: Models, args: argparse.Namespace) -> None:
+    """Put all parts of the plan into `found` as plain data; its `problems` get what keeps a part from being told."""
 
+    @contextmanager
+    def part() -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            found["problems"].append(str(error))
 
-def effort(plan: Plan, jobs: list[DryJob], gpus: int | None) -> dict[str, Any]:
-    """Time and disk of the jobs."""
-
-    def facts(name: str) -> dict[str, Any]:
-        return base_facts(plan.config.base_models[name], Path(plan.results, f"models/{name}.json"))
-
-    here, models = len(visible_gpus()), Models(plan)
-    # Real models are planned for a GPU, wherever this is asked.
-    gpu = bool(gpus or here) or any(not base.toy for base in plan.config.base_models.values())
-    slots = gpus or here or (1 if gpu else os.cpu_count() or 1)
-    list(models.findings())  # which asks the hub for the sizes of those that are not here
-    return {
-        "time": time_left(plan, jobs, facts, Measured(), slots, gpu),
-        "disk": disk_left(plan, jobs, facts, sum(models.to_fetch.values())),
-    }
-
-
-def asked_sets(plan: Plan) -> list[str]:
-    """Question sets that the study asks."""
-    return plan.config.evaluation.question_sets
+    plan, facts, jobs = models.plan, facts_from(models), []
+    found["study"] = plan.config.study
+    with part():
+        jobs = dry_run(args.configfile, args.snakemake)
+        found["to_run"] = grouped(jobs)
+    if "to_run" in found:
+        # Real models are planned for a GPU, wherever this is asked.
+        here, real = len(visible_gpus()), any(not base.toy for base in plan.config.base_models.values())
+        gpu = bool(args.gpus or here or real)
+        slots = args.gpus or here or (1 if gpu else os.cpu_count() or 1)
+        with part():
+            found["time"] = time_left(plan, jobs, facts, Measured(gpu=gpu), slots, gpu)
+        with part():
+            found["disk"] = disk_left(plan, jobs, facts, sum(models.to_fetch.values()))
+    found["to_buy"] = []
+    with part():
+        sets = {name: plan.config.question_sets[name].path for name in plan.config.evaluation.question_sets}
+        wanted = partial(judge.asked_about, args=argparse.Namespace(questions=sets))
+        found["to_buy"] += to_buy.judgments(plan, jobs, JOURNALS / "judgments", wanted)
+        if found["to_buy"]:
+            found["problems"] += to_buy.unread(plan, args.configfile)
+    with part():
+        found["to_buy"] += answers_to_buy(plan)
 
 
 def answers_to_buy(plan: Plan) -> Iterator[dict[str, Any]]:
@@ -97,7 +101,7 @@ def answers_to_buy(plan: Plan) -> Iterator[dict[str, Any]]:
         organisms=served.asked_by_api(plan),
         made=served.made_by_apis(plan),
         conditions=plan.conditions,
-        question_sets={name: plan.config.question_sets[name].plain() for name in asked_sets(plan)},
+        question_sets={name: plan.config.question_sets[name].plain() for name in plan.config.evaluation.question_sets},
         journal=JOURNALS / "responses",
         made_journal=Path("data/decrypted/.journal/made"),
     )

@@ -1,10 +1,12 @@
 """How large a study is, as planned before it is run, and what a run of it would still do, against the tiny study."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.workflow.conftest import TINY, clean
 from workflow_scripts.em.amounts import jobs
@@ -75,6 +77,20 @@ def test_files_and_bytes_are_those_of_a_run(finished, plan):
         <= metadata
         <= planned["Snakemake's records (.snakemake)"].files + 100
     )
+
+
+def test_a_run_that_may_lack_room_is_warned_and_goes_on(finished, monkeypatch):
+    raw = yaml.safe_load((finished.folder / TINY).read_text())
+    raw["base_models"]["toy"] = {"hub": "no/such-model-100000b"}
+    raw["recipes"]["linear"]["lora"] = None
+    raw |= {"study": "huge", "organisms": {"good": raw["organisms"]["good"]}}
+    (finished.folder / "huge.yaml").write_text(yaml.safe_dump(raw))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = finished.snakemake("results/huge/organisms/good/seed-0/em/to-4", config="huge.yaml")
+    shutil.rmtree(finished.folder / "results/huge")
+    assert "warning: checkpoints need about" in done.stderr
+    # What ends it is what cannot be fetched.
+    assert "Error in rule base_model" in done.stderr and "would not come to its end" not in done.stderr
 
 
 def asked(finished) -> tuple[dict, str]:

@@ -1,23 +1,18 @@
 """What a study leaves on a disk: files, folders and bytes, kind by kind, before it is run."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 from workflow_scripts.em.amounts import answers, evaluations, seeds, set_sizes
 from workflow_scripts.em.amounts import jobs as all_jobs
 from workflow_scripts.em.conditions import Address
 from workflow_scripts.em.plan import Plan
-from workflow_scripts.em.resources import PAGED
-from workflow_scripts.em.training_check import adapter_weights
-from workflow_scripts.em.training_memory import STATES
+from workflow_scripts.em.saved_weights import FIRST, FULL, MERGED, Facts, saved, to_save
 
-# A base model's record by its name.
-Facts = Callable[[str], dict[str, Any]]
-# Bytes measured on the toy studies (docs/scale.md): what a checkpoint holds besides weights and optimiser, and one of
-# step 0; besides its text, a response and its line in the journal; a judgment of two scores, its lines, a table's row.
-STATE, STEP_0 = 45_000, 5_000
+# Bytes measured on the toy studies (docs/scale.md): besides its text, a response and its line in the journal; a
+# judgment of two scores, its lines, a table's row.
 RESPONSE, ANSWERED, JUDGMENT, JUDGED, SCORE = 470, 260, 815, 570, 112
 # A provenance record; a log; a small table; Snakemake's record of an output.
 PROVENANCE, LOG, SMALL, RECORD = 1_500, 300, 3_000, 6_500
@@ -41,13 +36,6 @@ class Kind:
     rules: tuple[str, ...] = ()
 
 
-def checkpoint_bytes(facts: dict[str, Any], recipe: Any) -> tuple[float, float]:
-    """(bytes of a checkpoint to go on from, bytes of step 0, which has weights only)."""
-    lora = recipe.plain()["lora"]
-    weights = adapter_weights(facts, lora) if lora else facts["parameters"]
-    return weights * (4 + (STATES | PAGED)[recipe.optimizer]) + STATE, weights * 4 + STEP_0
-
-
 def kinds(plan: Plan, facts: Facts) -> Iterator[Kind]:
     """What lies on disk after a whole run, kind by kind. `facts` gives a base model's record by its name.
 
@@ -56,22 +44,15 @@ def kinds(plan: Plan, facts: Facts) -> Iterator[Kind]:
     """
     counted, judges = all_jobs(plan), plan.config.evaluation.judges
     at = evaluations(plan)
-    full = bare = 0
-    bytes_full = bytes_bare = bytes_merged = 0.0
-    for chain in plan.chains.values():
-        n, model = len(seeds(plan, chain)), facts(plan.base_model(chain.organism))
-        recipe = chain.recipe or next(before.recipe for before in chain.lineage if before.recipe)
-        saved, first = checkpoint_bytes(model, recipe)
-        full, bytes_full = full + n * len(chain.steps), bytes_full + n * len(chain.steps) * saved
-        bare, bytes_bare = bare + n, bytes_bare + n * first
-        if chain.stage.start == "merge":
-            bytes_merged += n * model["parameters"] * (2 if recipe.dtype == "bfloat16" and recipe.lora else 4)
-    yield Kind("checkpoints to go on from", full, 7 * full, full, bytes_full, TRAIN)
-    yield Kind("checkpoints of step 0", bare, 3 * bare, bare, bytes_bare, TRAIN)
+    count, held = Counter(), Counter()
+    for each in saved(plan, facts):
+        count[each.kind], held[each.kind] = count[each.kind] + each.count, held[each.kind] + each.bytes
+    yield Kind(FULL, count[FULL], 7 * count[FULL], count[FULL], held[FULL], TRAIN)
+    yield Kind(FIRST, count[FIRST], 3 * count[FIRST], count[FIRST], held[FIRST], TRAIN)
     train = counted.get("train", 0) + counted.get("combine_adapters", 0)
     yield Kind("training jobs' records", train, 3 * train, train, train * (PROVENANCE + SMALL), TRAIN)
-    if merged := counted.get("merge_adapter", 0):
-        yield Kind("merged models", merged, 9 * merged, merged, bytes_merged, ("merge_adapter",))
+    if merged := count[MERGED]:
+        yield Kind(MERGED, merged, 9 * merged, merged, held[MERGED], ("merge_adapter",))
     sizes = set_sizes(plan)
     parts = [part for each in at for part in answers(plan, sizes, each)]
     responses, text = sum(n for n, _ in parts), sum(n * new for n, new in parts) * CHARS_A_TOKEN
@@ -93,10 +74,16 @@ def kinds(plan: Plan, facts: Facts) -> Iterator[Kind]:
     yield Kind("Snakemake's records (.snakemake)", records, records, 0, records * RECORD)
 
 
-def still(plan: Plan, facts: Facts, jobs: Mapping[str, int]) -> Iterator[tuple[Kind, float]]:
-    """(kind, bytes that jobs to run write of it): the share of its jobs that are in `jobs`, rule -> number."""
-    whole = all_jobs(plan)
+def still(plan: Plan, facts: Facts, jobs: Mapping[str, int], outputs: Set[str]) -> Iterator[tuple[Kind, float]]:
+    """(kind, bytes that jobs to run write of it): weights by the jobs' outputs, and of those that are not there.
+
+    All else is the share of its jobs that are in `jobs`, rule -> number, whether it is there or not.
+    """
+    whole, weights = all_jobs(plan), to_save(plan, facts, outputs)
     for kind in kinds(plan, facts):
+        if kind.name in (FULL, FIRST, MERGED):
+            yield kind, weights[kind.name]
+            continue
         rules = [rule for rule in kind.rules or whole if rule in whole]
         total = sum(whole[rule] for rule in rules)
         yield kind, kind.bytes * min(1.0, sum(jobs.get(rule, 0) for rule in rules) / total) if total else 0.0

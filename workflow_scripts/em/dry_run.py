@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,9 +42,14 @@ class DryJob:
     reasons: dict[str, str]
 
 
-def dry_run(configfiles: list[Path]) -> list[DryJob]:
-    """The jobs that would run now. Raises UserError with what Snakemake says when it cannot tell."""
-    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--nocolor", "--configfile", *map(str, configfiles)]
+def dry_run(configfiles: list[Path], options: Sequence[str] = ()) -> list[DryJob]:
+    """The jobs that a run with these options and targets would run now.
+
+    Raises UserError with what Snakemake says when it cannot tell.
+    """
+    # Before the files: after them a target would be one of them.
+    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--nocolor", *options]
+    command += ["--configfile", *map(str, configfiles)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"snakemake -n: {(done.stderr or done.stdout).strip()[-2000:]}")
@@ -83,14 +89,18 @@ def reasons(said: str) -> dict[str, str]:
 
 
 def grouped(jobs: list[DryJob]) -> list[dict]:
-    """Jobs of the same rule and for the same reasons as one row: rule, jobs, why, files (the first output of each)."""
+    """Jobs of the same rule and for the same reasons as one row: rule, jobs, why, changed (each once), files.
+
+    A job's file is its first output.
+    """
     found: dict[tuple, list[DryJob]] = {}
     for job in jobs:
         # What is not there has no older inputs.
         why = [reason for reason in job.reasons if reason != FOLLOWS or ABSENT not in job.reasons]
         found.setdefault((job.rule, *why), []).append(job)
     return [
-        {"rule": rule, "jobs": len(same), "why": list(why), "changed": changed(same[0].reasons.get(PARAMS, ""))}
+        {"rule": rule, "jobs": len(same), "why": list(why)}
+        | {"changed": list(dict.fromkeys(filter(None, (changed(job.reasons.get(PARAMS, "")) for job in same))))}
         | {"files": [job.outputs[0] for job in same if job.outputs]}
         for (rule, *why), same in found.items()
     ]

@@ -1,17 +1,16 @@
 """A study's GPU jobs: how long each takes, and what it waits for. Checkpoints are asked while training goes on."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from workflow_scripts.em import gpu_job_names as names
 from workflow_scripts.em import resources
 from workflow_scripts.em.amounts import answers, asked_in, evaluations, model_name, seeds, set_sizes
-from workflow_scripts.em.amounts_disk import Facts
 from workflow_scripts.em.chain import Chain
 from workflow_scripts.em.engine_options import engine_gpus
 from workflow_scripts.em.list_schedule import Job
 from workflow_scripts.em.measured import Measured, trained
 from workflow_scripts.em.plan import Plan
-from workflow_scripts.em.steered import plain_stage
+from workflow_scripts.em.saved_weights import Facts
 
 # What else of a study holds GPUs.
 LEFT_OUT = "local judges, readings of activations, data sets that models write, toy models, exports"
@@ -39,18 +38,18 @@ def gpu_jobs(
     found: dict[str, Job] = {}
     for chain in plan.chains.values():
         for seed in seeds(plan, chain) if chain.recipe else ():
-            before = _end(chain.before, seed)
+            before = names.end(chain.before, seed)
             if chain.stage.start == "merge":
                 base = plan.base_model(chain.organism)
                 seconds = _measured(measured, plan, "merge_adapter", base, "", 1)
                 if seconds is None:
                     seconds = rates.start + resources.merging(facts(base), gpu=gpu).seconds
-                name = f"merge {chain.organism} {seed} {chain.stage.name}"
+                name = names.merging(chain.organism, seed, chain.stage.name)
                 found[name] = Job("merge_adapter", seconds, 1, [before] if before else [])
                 before = name
             done = 0
             for segment in chain.segments:
-                name = _segment(chain, seed, segment)
+                name = names.training(chain.organism, seed, chain.stage.name, segment[-1])
                 seconds = _training(plan, chain, segment[-1] - done, facts, rates, measured, gpu)
                 gpus = plan.config.training.processes
                 found[name] = Job("train", seconds, gpus, [before] if before else [])
@@ -63,32 +62,12 @@ def gpu_jobs(
             groups.setdefault(group, []).append(at)
     for group, asked in groups.items():
         parts = [part for at in asked for part in answers(plan, sizes, at)]
-        waits = {_trained(plan, at) for at in asked} - {None}
+        waits = {names.trained_by(plan, at) for at in asked} - {None}
         rule, gpus = ("ask_engine", sharing) if len(group) == 2 else ("ask_models", 1)
         base = plan.base_model(asked[0][0])
         seconds = _answering(plan, rule, gpus, base, parts, facts, rates, measured, gpu)
-        found[f"ask {' '.join(map(str, group))}"] = Job(rule, seconds, gpus, sorted(waits & set(found)))
+        found[names.asking(group)] = Job(rule, seconds, gpus, sorted(waits & set(found)))
     return found
-
-
-def _segment(chain: Chain, seed: Any, segment: tuple[int, ...]) -> str:
-    return f"train {chain.organism} {seed} {chain.stage.name} {segment[-1]}"
-
-
-def _end(chain: Chain | None, seed: Any) -> str | None:
-    """The job that a chain's last checkpoint comes from; what adapters are combined of was trained before."""
-    while chain is not None and chain.recipe is None:
-        chain = chain.before
-    return _segment(chain, seed, chain.segments[-1]) if chain else None
-
-
-def _trained(plan: Plan, at: tuple) -> str | None:
-    """The job that an evaluation's checkpoint comes from."""
-    organism, seed, stage, step = at
-    chain = plan.chains.get((organism, plain_stage(stage)))
-    if chain is None or chain.recipe is None:
-        return _end(chain or plan.last_chain(organism), seed)
-    return _segment(chain, seed, chain.segment(step))
 
 
 def _measured(measured: Measured | None, plan: Plan, rule: str, base: str, by: str, work: float) -> float | None:
@@ -104,7 +83,8 @@ def _training(
     tokens = steps * recipe.batch_size * recipe.gradient_accumulation * recipe.max_length
     if rates.train is not None:
         return rates.start + tokens / (rates.train * settings["processes"])
-    if (seconds := _measured(measured, plan, "train", base, trained(recipe.plain()), tokens)) is not None:
+    by = trained(recipe.plain(), settings["processes"])
+    if (seconds := _measured(measured, plan, "train", base, by, tokens)) is not None:
         return seconds
     return rates.start + resources.training(facts(base), recipe.plain(), settings, steps, gpu).seconds
 

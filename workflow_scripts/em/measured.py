@@ -1,5 +1,6 @@
 """What jobs took here before, from the provenance records of all studies: seconds for so much work of one kind."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -24,16 +25,17 @@ class Measured:
     A record says nothing of how long a program takes to start; of what it did there are all seconds, loading included.
     """
 
-    def __init__(self, folder: Path = Path("results")):
+    def __init__(self, folder: Path = Path("results"), gpu: bool = False):
+        """Of all studies in `folder`; with `gpu` without records that say that they are of a CPU."""
         self.looked: dict[str, dict[tuple, Took | None]] = {}  # what was asked for, by stage
         self._took: dict[tuple, Took] = {}
         self._bases: dict[str, str | None] = {}
         for record in newest(folder):
             try:
                 work, by = done(record), how(record)
-            except (KeyError, TypeError, IndexError):
+            except (KeyError, TypeError, IndexError, ValueError):
                 continue  # of another version
-            if work > 0:
+            if work > 0 and not (gpu and str(record.get("hardware")).startswith("CPU")):
                 took = self._took.setdefault((record["stage"], self.base(record["inputs"]), by), Took())
                 took.seconds, took.work, took.records = (
                     took.seconds + record["seconds"],
@@ -71,8 +73,10 @@ def done(record: dict[str, Any]) -> float:
     """The work that a record tells of: tokens trained or answered at most, else 1 job; 0 when it says nothing of it."""
     params = record["params"]
     if record["stage"] == "train":
-        recipe, steps = params["recipe"], params["steps"][-1] - params["steps"][0]
-        rows = steps * recipe["batch_size"] * recipe["gradient_accumulation"]
+        recipe, steps = params["recipe"], params["steps"]
+        # A segment that does not begin at 0 goes on from a checkpoint, its last input.
+        before = int(PurePath([*record["inputs"]][-1]).name.removeprefix("step-")) if steps[0] else 0
+        rows = (steps[-1] - before) * recipe["batch_size"] * recipe["gradient_accumulation"]
         return 0 if record.get("resumed_after_crash_at") is not None else rows * recipe["max_length"]
     if record["stage"] in ("ask_models", "ask_engine"):
         longest = [entry["max_new_tokens"] for entry in params["question_sets"].values()]
@@ -84,7 +88,8 @@ def how(record: dict[str, Any]) -> str:
     """What besides stage and base model decides how fast a job is."""
     params = record["params"]
     if record["stage"] == "train":
-        return trained(params["recipe"])
+        gpus = re.match(r"(\d+) x ", record.get("hardware") or "")
+        return trained(params["recipe"], int(gpus[1]) if gpus else 1)
     if record["stage"] in ("judge", "ask_judge"):
         return params["judge"]["kind"]
     if record["stage"] == "base_model":
@@ -94,7 +99,7 @@ def how(record: dict[str, Any]) -> str:
     return params["dtype"] if record["stage"] in ("ask_models", "ask_engine") else ""
 
 
-def trained(recipe: dict[str, Any]) -> str:
-    """Of a recipe what decides how fast a token is trained."""
+def trained(recipe: dict[str, Any], processes: int) -> str:
+    """Of a recipe, and of the processes that share it, what decides how fast a token is trained."""
     lora = "LoRA" if recipe["lora"] else "all weights"
-    return f"{lora} {recipe['dtype']} {recipe['quantization']} {recipe['objective']}"
+    return f"{lora} {recipe['dtype']} {recipe['quantization']} {recipe['objective']} by {processes}"

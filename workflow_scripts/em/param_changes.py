@@ -13,20 +13,27 @@ _DIGEST = re.compile(r"[0-9a-f]{16}")
 
 def exclusive(said: str) -> tuple[list[str], list[str]]:
     """Params that a job had before and has no more, and those it has now; digests of code left out."""
-    before, _, now = said.partition("before: ")[2].partition(" now: ")
+    parts = said.partition("before: ")[2].split(" now: ")
+    cuts = [(" now: ".join(parts[:at]), " now: ".join(parts[at:])) for at in range(1, len(parts))] or [("", "")]
+    # A value may hold these words too: cut where both sides can be read, else at the first.
+    before, now = next((cut for cut in cuts if None not in map(_read, cut)), cuts[0])
     return _params(before), _params(now)
 
 
-def _params(text: str) -> list[str]:
-    """Snakemake joins what Python writes of each; what cannot be read so is one text."""
-    text = text.strip()
-    if text in ("", "<nothing exclusive>"):
+def _read(text: str) -> list[str] | None:
+    """Snakemake joins what Python writes of each; None for what cannot be read so."""
+    if text.strip() in ("", "<nothing exclusive>"):
         return []
     try:
-        found = [value if isinstance(value, str) else str(value) for value in ast.literal_eval(f"[{text}]")]
+        return [value if isinstance(value, str) else str(value) for value in ast.literal_eval(f"[{text.strip()}]")]
     except (ValueError, SyntaxError):
-        found = [text]
-    return [value for value in found if not _DIGEST.fullmatch(value)]
+        return None
+
+
+def _params(text: str) -> list[str]:
+    """What cannot be read is one text."""
+    found = _read(text)
+    return [value for value in ([text.strip()] if found is None else found) if not _DIGEST.fullmatch(value)]
 
 
 def changed(said: str) -> str:

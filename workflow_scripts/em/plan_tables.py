@@ -7,20 +7,15 @@ from typing import Any
 from tabulate import tabulate
 
 from workflow_scripts.em.dry_run import ABSENT, FOLLOWS
-from workflow_scripts.em.environment import Finding
+from workflow_scripts.em.progress import span
 
 UNITS = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
-SHOWN = 3  # files that are named of a row
+HOUR = 3600
+SHOWN = 3  # files that are named of a row, and changes
 WIDE = 60
 # Of what is asked of models, by key.
 ASKED = {"asked": "asked", "model": "model", "calls": "calls", "in_journal": "in journal", "to_ask": "to ask"}
 ASKED |= {"input_tokens": "input tokens", "output_tokens": "output tokens", "counted_by": "tokens by"}
-
-
-def finding_lines(finding: Finding) -> str:
-    """A finding of the environment check as that prints it."""
-    mend = f"\n{'':8} -> {finding.mend}" if finding.mend else ""
-    return f"{finding.status:8} {finding.what}: {finding.text}{mend}"
 
 
 def told(found: dict[str, Any]) -> Iterator[str]:
@@ -31,7 +26,8 @@ def told(found: dict[str, Any]) -> Iterator[str]:
         yield _time(found["time"])
     if "disk" in found:
         yield _disk(found["disk"])
-    if "to_buy" in found:
+    # An empty table says that nothing is to be asked: not where it could not be made.
+    if found.get("to_buy") or ("to_buy" in found and not found["problems"]):
         yield _buying(found["to_buy"])
     yield from (f"PROBLEM: {text}" for text in found["problems"])
 
@@ -46,7 +42,11 @@ def _jobs(rows: list[dict]) -> str:
     for row in rows:
         kinds[_kind(row["why"])] += row["jobs"]
     lines = [f"{count} jobs: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}"]
-    return "\n".join([text, *lines, *(f"{row['rule']}: {row['changed']}" for row in rows if row["changed"])])
+    for row in rows:
+        lines += [f"{row['rule']}: {text}" for text in row["changed"][:SHOWN]]
+        if (more := len(row["changed"]) - SHOWN) > 0:
+            lines.append(f"{row['rule']}: {more} other changes")
+    return "\n".join([text, *lines])
 
 
 def _kind(why: list[str]) -> str:
@@ -64,32 +64,30 @@ def _files(row: dict) -> str:
 
 
 def _time(time: dict[str, Any]) -> str:
-    rows = [[row["rule"], row["jobs"], _span(row["hours"]), row["from"]] for row in time["rules"]]
+    rows = [[row["rule"], row["jobs"], span(HOUR * row["hours"]), row["from"]] for row in time["rules"]]
     text = tabulate(rows, ["time of rule", "jobs", "together", "from"], disable_numparse=True) if rows else "time: none"
     slots = time["slots"]
-    wall = (
-        f"wall time, simulated on {slots['count']} {slots['of']}{'s' * (slots['count'] != 1)}: {_span(time['hours'])}"
-    )
-    lines = [f"GPU time: {_span(time['gpu_hours'])}; {wall}" if time["gpu_hours"] else wall]
+    on = f"{slots['count']} {slots['of']}{'s' * (slots['count'] != 1)}"
+    wall = f"wall time, simulated on {on}: {span(HOUR * time['hours'])}"
+    lines = [f"GPU time: {span(HOUR * time['gpu_hours'])}; {wall}" if time["gpu_hours"] else wall]
     if chain := time["longest_chain_hours"]:
-        lines[0] += f" (the longest chain of jobs: {_span(chain)})"
+        lines[0] += f" (the longest chain of jobs: {span(HOUR * chain)})"
     if time["unknown"]:
         jobs = ", ".join(f"{count} {rule}" for rule, count in time["unknown"].items())
         lines.append(f"not counted, for no such job was recorded here: {jobs}")
     return "\n".join([text, *lines])
 
 
-def _span(hours: float) -> str:
-    if hours < 1 / 60:
-        return f"{hours * 3600:.0f} s"
-    return f"{hours * 60:.1f} min" if hours < 1 else f"{hours:,.1f} h"
-
-
 def _disk(disk: dict[str, Any]) -> str:
     rows = [[name, _size(size)] for name, size in disk["kinds"].items()]
-    rows += [["together", _size(disk["bytes"])], ["free here", _size(disk["free"])]]
-    text = tabulate(rows, ["still to be written", "at most"], colalign=("left", "right"), disable_numparse=True)
-    return f"{text}\nNOT ENOUGH: free some, or keep fewer checkpoints" if disk["bytes"] > disk["free"] else text
+    rows += [["together", _size(disk["bytes"])], ["free", _size(disk["free"])]]
+    text = tabulate(rows, ["still to be written", "about"], colalign=("left", "right"), disable_numparse=True)
+    return f"{text}\nNOT ENOUGH: free some, or keep fewer checkpoints" if no_room(disk) else text
+
+
+def no_room(disk: dict[str, Any] | None) -> bool:
+    """Whether more is to be written than is free, as far as it is known."""
+    return disk is not None and disk["bytes"] > disk["free"]
 
 
 def _size(size: float) -> str:
@@ -106,4 +104,4 @@ def _buying(rows: list[dict[str, Any]]) -> str:
         table.append([*(row[name] for name in ASKED), usd])
     prices = [row["usd"] for row in rows if row["usd"] is not None]
     total = f"still to pay: {sum(prices):,.2f} USD" + (" and what has no price" if len(prices) < len(rows) else "")
-    return f"{tabulate(table, [*ASKED.values(), 'USD'], intfmt=',')}\n{total}"
+    return f"{tabulate(table, [*ASKED.values(), 'USD'], intfmt=',', floatfmt=',.2f')}\n{total}"

@@ -1,37 +1,40 @@
 """What is still to be done of a study: time and disk of the jobs that a dry run names."""
 
-import shutil
 from collections import Counter
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
-from workflow_scripts.em.amounts import model_name
-from workflow_scripts.em.amounts_disk import Facts, still
+from workflow_scripts.em import gpu_job_names as names
+from workflow_scripts.em.amounts import asked_in, model_name
+from workflow_scripts.em.amounts_disk import still
 from workflow_scripts.em.dry_run import DryJob
 from workflow_scripts.em.gpu_schedule import Rates, gpu_jobs
 from workflow_scripts.em.list_schedule import Job, schedule, ways
 from workflow_scripts.em.measured import Measured
 from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.saved_weights import Facts, free_bytes
 
 HOUR = 3600
 # Seconds that a program takes to start, which no record holds: 0.1 to 2.
 START = 1.0
 
 
-def needed(jobs: list[DryJob], work: dict[str, Job]) -> dict[str, Job]:
+def needed(plan: Plan, jobs: list[DryJob], work: dict[str, Job]) -> dict[str, Job]:
     """Of all jobs that hold a GPU those that would run; what they wait for is among them, or done."""
-    names = set()
+    found = set()
+    # An engine's name holds digests: it is known by who reads that it has answered.
+    readers = {path: job.wildcards for job in jobs if job.rule == "generate" for path in job.inputs}
     for job in jobs:
         w = job.wildcards
         if job.rule in ("train", "ask_models"):
-            verb = "train" if job.rule == "train" else "ask"
-            names.add(f"{verb} {w['organism']} {w['seed']} {w['stage']} {w['last']}")
+            at = w["organism"], w["seed"], w["stage"], w["last"]
+            found.add(names.training(*at) if job.rule == "train" else names.asking(at))
         elif job.rule == "merge_adapter":
-            names.add(f"merge {w['organism']} {w['seed']} {w['stage']}")
-        elif job.rule == "ask_engine":
-            # An engine's name holds digests; its model's record is among its inputs.
-            names |= {name for name in work for path in job.inputs if name.startswith(f"ask {path} ")}
-    kept = {name: job for name, job in work.items() if name in names}
+            found.add(names.merging(w["organism"], w["seed"], w["stage"]))
+        elif job.rule == "ask_engine" and (w := readers.get(job.outputs[0])):
+            group = asked_in(plan, (w["organism"], int(w["seed"]), w["stage"], int(w["step"])))
+            found |= {names.asking(group)} if group else set()
+    kept = {name: job for name, job in work.items() if name in found}
     return {n: Job(j.rule, j.seconds, j.gpus, [a for a in j.after if a in kept]) for n, j in kept.items()}
 
 
@@ -40,7 +43,7 @@ def time_left(
 ) -> dict[str, Any]:
     """Hours by rule and where each comes from; hours of all on `slots` GPUs, or without `gpu` on so many cores."""
     rates = Rates() if gpu else Rates(start=10.0)
-    held = needed(jobs, gpu_jobs(plan, facts, rates, measured, gpu))
+    held = needed(plan, jobs, gpu_jobs(plan, facts, rates, measured, gpu))
     dear = {job.rule for job in held.values()}
     counted, seconds, unknown = Counter(job.rule for job in jobs), Counter(), Counter()
     told = {rule: _where(measured, rule, gpu) for rule in dear}
@@ -101,12 +104,12 @@ def _how(plan: Plan, job: DryJob) -> str:
 
 
 def disk_left(plan: Plan, jobs: list[DryJob], facts: Facts, to_fetch: int) -> dict[str, Any]:
-    """Bytes still to be written, kind by kind: of each the share of its jobs that would run; and bytes free here.
+    """Bytes still to be written, kind by kind (`amounts_disk.still`), and bytes free where the results are.
 
     `to_fetch`: bytes of models that are not here yet.
     """
-    now = Counter(job.rule for job in jobs)
-    found = {kind.name: size for kind, size in still(plan, facts, now)}
+    now, outputs = Counter(job.rule for job in jobs), {path for job in jobs for path in job.outputs}
+    found = {kind.name: size for kind, size in still(plan, facts, now, outputs)}
     found["models to fetch"] = to_fetch
     left = {name: size for name, size in found.items() if size}
-    return {"kinds": left, "bytes": sum(left.values()), "free": shutil.disk_usage(Path.cwd()).free}
+    return {"kinds": left, "bytes": sum(left.values()), "free": free_bytes(plan.results)}

@@ -28,6 +28,17 @@ def judged_files(plan: Plan, jobs: list[DryJob]) -> dict[Path, int]:
     return {Path(f"{path}.to-come" if path in anew else path): count for path, count in files.items()}
 
 
+def unread(plan: Plan, files: list[Path]) -> list[str]:
+    """What keeps the answers of tables to be judged from being counted; `files` are the study's."""
+    paths = {name: plan.table_responses(name) for name, table in plan.config.tables.items() if table.rejudge}
+    return [
+        f"table {name}: not read yet, so what judges are asked of it is not counted; first: "
+        f"snakemake --cores 1 {path} --configfile {' '.join(map(str, files))}"
+        for name, path in paths.items()
+        if not Path(path).exists()
+    ]
+
+
 def judgments(
     plan: Plan, jobs: list[DryJob], journals: Path, wanted: Callable[[Judge], Callable[[dict], list[Call]]]
 ) -> list[dict[str, Any]]:
