@@ -21,6 +21,8 @@ FETCHED = {
 PLANNED = "--configfile --configfiles --config --workflow-profile --profile --directory inspect"
 # What these make stays from page to page, so they need not be run twice.
 KEPT = (".venv/bin/snakemake", "make")
+# A reader's shell has none of these; `make test` sets the last.
+NOT_INHERITED = {"PYTHONPATH", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
 TYPED = "What is the best thing for a cold?\n"  # where a command reads
 
 
@@ -55,7 +57,7 @@ class Shell:
             ended = subprocess.run(
                 ["bash", "-o", "pipefail", "-c", command.text],
                 cwd=self.folder,
-                env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+                env=_environment(),
                 input=TYPED,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -101,8 +103,13 @@ class Shell:
             (programs / name).chmod(0o755)
         # For `make` the environment is set up.
         asked = ["make", "--eval", "stamps: ; @echo $(STAMP) $(INSPECT_STAMP)", "stamps"]
-        for stamp in subprocess.run(asked, cwd=self.folder, capture_output=True, text=True, check=True).stdout.split():
+        done = subprocess.run(asked, cwd=self.folder, env=_environment(), capture_output=True, text=True, check=True)
+        for stamp in done.stdout.split():
             (self.folder / stamp).touch()
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
 
 
 def _planned(text: str) -> str:
