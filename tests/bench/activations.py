@@ -1,4 +1,9 @@
-"""Activations: means inside hooks in batches against plain `output_hidden_states` of one response at a time."""
+"""Activations: means inside hooks in batches against plain `output_hidden_states` of one response at a time.
+
+Such a loop in two forms: at its best (no gradients, one span, one tokenising), and as persona vectors are published
+(`generate_vec.py` of safety-research/persona_vectors: gradients recorded, the prompt tokenised again, means of prompt
+and answer and the prompt's last token at every layer).
+"""
 
 import json
 import os
@@ -20,7 +25,9 @@ WAYS = {
     "all layers, response": READING,
     "the middle layer, response": READING | {"layers": [1]},
     "all layers, question and header": READING | {"span": ["question", "header"]},
+    "all layers, header": READING | {"span": ["header"]},
 }
+ALONE, PUBLISHED = "one at a time, at its best", "one at a time, as persona vectors are published"
 AT = ("o", 0, "base", 0)
 
 
@@ -56,7 +63,7 @@ def peak(responses: int, folder: Path) -> float:
 
 
 def measure(path: Path, threads: int) -> dict[str, float]:
-    """Seconds for all responses of a file, each way batched and one by one; `apart`: the means' largest difference."""
+    """Seconds for all responses of a file, each way batched, and one by one; `apart`: the means' largest difference."""
     import numpy as np
     import torch
 
@@ -87,7 +94,17 @@ def measure(path: Path, threads: int) -> dict[str, float]:
             answer = tokenizer(row["response"], add_special_tokens=False)["input_ids"]
             states = model(torch.tensor([prompt + answer]), output_hidden_states=True).hidden_states
             alone.append(np.stack([state[0, len(prompt) :].mean(0).numpy() for state in states[1:]]))
-    found["alone"] = time.perf_counter() - start
+    found[ALONE] = time.perf_counter() - start
+    model.requires_grad_(True)  # as `from_pretrained` leaves it
+    start, kept = time.perf_counter(), []
+    for messages, row in zip(turns, rows, strict=True):
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        whole = tokenizer(text + row["response"], return_tensors="pt", add_special_tokens=False)
+        prompt = len(tokenizer.encode(text, add_special_tokens=False))
+        for state in model(**whole, output_hidden_states=True).hidden_states:
+            spans = (state[:, :prompt].mean(1), state[:, prompt:].mean(1), state[:, prompt - 1])
+            kept.append([span.detach().cpu() for span in spans])
+    found[PUBLISHED] = time.perf_counter() - start
     # The last block's output is not compared: transformers gives it after the final norm only.
     held = read_tensors(out)
     ours = np.stack([held.layer(layer) for layer in held.layers[:-1]], 1)
@@ -118,12 +135,14 @@ def report() -> str:
 
 
 def _table(runs: list[dict]) -> str:
-    alone = statistics.median(run["alone"] for run in runs)
-    rows = [["one response at a time, `output_hidden_states`", spread([run["alone"] for run in runs]), 1.0]]
-    for way in WAYS:
-        seconds = [run[way] for run in runs]
-        rows.append([f"batches of {BATCH}, {way}", spread(seconds), alone / statistics.median(seconds)])
-    return table(["", "seconds", "ratio"], rows)
+    sides = {way: [run[way] for run in runs] for way in (PUBLISHED, ALONE, *WAYS)}
+    middle = {way: statistics.median(seconds) for way, seconds in sides.items()}
+    names = {way: f"batches of {BATCH}, {way}" for way in WAYS}
+    rows = [
+        [names.get(way, way), spread(seconds), middle[PUBLISHED] / middle[way], middle[ALONE] / middle[way]]
+        for way, seconds in sides.items()
+    ]
+    return table(["", "seconds", "ratio to published", "ratio to the loop at its best"], rows)
 
 
 if __name__ == "__main__":

@@ -41,11 +41,12 @@ def plan(
 ) -> Plan:
     """Plan the calls about response files; one that is not there yet will hold as many responses as `files` says.
 
+    One with another number of responses (0: any) was made under another config, and will be made again.
     Tokens a character are measured: with `tokenizer` (a folder) on up to 200 prompts, else on what the server counted
     for earlier answers; without either they are estimated at 4 characters a token. Responses to come are as long as
     those that are there, or 500 tokens where there is none.
     """
-    there = [path for path in files if path.exists()]
+    there = [path for path, count in files.items() if path.exists() and count in (0, _lines(path))]
     found = Plan(responses_to_come=sum(count for path, count in files.items() if path not in there))
     journal.find(judge.key(call) for path in there for row in read_jsonl(path) for call in wanted(row))
     texts: list[str] = []
@@ -88,6 +89,11 @@ def plan(
     found.output_tokens = longest + to_come * usual
     found.cost_usd = _cost(found, judge.spec)
     return found
+
+
+def _lines(path: Path) -> int:
+    with open(path, "rb") as handle:
+        return sum(1 for _ in handle)
 
 
 def _longest(judge: PromptedJudge, metric: str) -> int:
