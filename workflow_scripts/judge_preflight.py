@@ -32,6 +32,8 @@ def checked(judge: Judge, name: str, bought_before: bool) -> dict[str, Any]:
         return reply
     if ERROR in reply:
         hint = "; for a model or server without logprobs use `method: integer`" if judge.reads_logprobs(metric) else ""
+        if reply[ERROR].startswith("no connection"):
+            hint = "; start the server, or mend `base_url`"
         raise UserError(f"judge {name!r}: no usable answer from {judge.spec['base_url']}: {reply[ERROR]}{hint}")
     if judge.reads_logprobs(metric) and reply["text"].strip() == NUMBER[0]:
         raise UserError(

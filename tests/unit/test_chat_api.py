@@ -16,6 +16,7 @@ from workflow_scripts.em.journal import Journal
 from workflow_scripts.em.judges import ERROR, make_judge
 from workflow_scripts.em.judging import buy
 from workflow_scripts.em.verdicts import Verdicts
+from workflow_scripts.judge_preflight import checked
 
 KEY_ENV = "CHAT_TEST_KEY"
 # The faults that the judging issue names, 30% together.
@@ -353,3 +354,8 @@ def test_waits_grow_and_are_never_shorter_than_asked():
     for found, limit in zip(waits, limits, strict=True):
         assert min(found) >= 0 and 0.8 * limit < max(found) <= limit
     assert all(5 <= pacing.backoff(attempt, 5) <= 5 + pacing.LONGEST_WAIT_S for attempt in range(9))
+
+
+def test_a_server_that_is_not_there_is_no_matter_of_scoring(judge_of):
+    with pytest.raises(UserError, match=r"no connection.*; start the server, or mend `base_url`$"):
+        checked(judge_of(base_url="http://127.0.0.1:9/v1", attempts=1), "gpt", bought_before=False)
