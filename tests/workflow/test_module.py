@@ -108,12 +108,17 @@ def test_two_studies_are_two_modules_with_renamed_rules(mine):
     assert "second_toy_tune" not in found
 
 
-def test_a_prefix_is_refused(mine):
-    text = DOCUMENTED.replace("    config:", '    prefix: "sub"\n    config:')
+def refusal(mine, text: str) -> str:
+    """What Snakemake says of a Snakefile that it does not run."""
     (mine / "Snakefile").write_text(text, encoding="utf-8")
     done = snakemake(mine, "-n")
     assert done.returncode == 1
-    assert "emtrace as a module takes no `prefix`" in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_prefix_is_refused(mine):
+    text = DOCUMENTED.replace("    config:", '    prefix: "sub"\n    config:')
+    assert "emtrace as a module takes no `prefix`" in refusal(mine, text)
 
 
 def test_a_remote_module_says_what_to_do_instead(mine):
@@ -125,10 +130,7 @@ def test_a_remote_module_says_what_to_do_instead(mine):
         subprocess.run(["git", *words], cwd=remote, check=True)
     subprocess.run(["git", "tag", "v1"], cwd=remote, check=True)
     text = DOCUMENTED.replace('"emtrace/Snakefile"', 'gitfile("remote", path="Snakefile", tag="v1")')
-    (mine / "Snakefile").write_text(text, encoding="utf-8")
-    done = snakemake(mine, "-n")
-    assert done.returncode == 1
-    assert "brings no stages: import a clone by its path (docs/module.md)" in done.stdout + done.stderr
+    assert "brings no stages: import a clone by its path (docs/module.md)" in refusal(mine, text)
 
 
 def test_the_file_that_the_workflow_catalog_looks_for_is_the_whole_workflow(mine):

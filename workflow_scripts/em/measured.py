@@ -37,11 +37,9 @@ class Measured:
                 continue  # of another version
             if work > 0 and not (gpu and str(record.get("hardware")).startswith("CPU")):
                 took = self._took.setdefault((record["stage"], self.base(record["inputs"]), by), Took())
-                took.seconds, took.work, took.records = (
-                    took.seconds + record["seconds"],
-                    took.work + work,
-                    took.records + 1,
-                )
+                took.seconds += record["seconds"]
+                took.work += work
+                took.records += 1
                 took.hardware |= {record["hardware"]} if record.get("hardware") else set()
 
     def base(self, inputs: Iterable[str]) -> str | None:
