@@ -34,6 +34,7 @@ if workflow.modifier.path_modifier.replace_prefix(f"{RESULTS}/") != f"{RESULTS}/
 onstart:
     begin_study()
     begin_ready()
+    begin_keeping()
     begin_progress()
     begin_jobs()
 

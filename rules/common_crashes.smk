@@ -5,10 +5,12 @@ import atexit
 from workflow_scripts.em.after_crash import set_broken_aside, settle_times
 from workflow_scripts.em.disk import disk_problem
 from workflow_scripts.em.left_behind import end_left_stages
+from workflow_scripts.em.old_outputs import Output, keep, settle
 from workflow_scripts.em.running import drop_dead_lock, forget_others, hold_study, sign_in
 
 RECORDS = Path(".snakemake")
-MADE = [Path(folder) for folder in (RESULTS, TOY_FOLDER, DECRYPTED)]
+OWN_FOLDERS = [Path(folder) for folder in (RESULTS, TOY_FOLDER, DECRYPTED)]
+BEFORE = RECORDS / "before" / f"{CONFIG.study}.jsonl"
 
 
 def prepare():
@@ -16,19 +18,23 @@ def prepare():
     others = sign_in(RECORDS)
     if "--unlock" in sys.argv:
         forget_others(RECORDS, others)
-    # A dry run changes nothing: Snakemake takes no lock for it.
-    if others or any(word in sys.argv for word in ("-n", "-np", "--dry-run", "--dryrun", "--lint")):
+    if others:
+        return
+    # For a dry run too: it would not see that what a killed run has deleted is still to be made.
+    settle(BEFORE)
+    # Else a dry run changes nothing: Snakemake takes no lock for it.
+    if any(word in sys.argv for word in ("-n", "-np", "--dry-run", "--dryrun", "--lint")):
         return
     end_left_stages(Path.cwd())
     if any((RECORDS / "locks").glob("*.lock")):
-        for path in set_broken_aside(MADE):
+        for path in set_broken_aside(OWN_FOLDERS):
             print(
                 f"{path}: not what its record says, after a crash; set aside as .{path.name}.broken, and made again.",
                 file=sys.stderr,
             )
         drop_dead_lock(RECORDS)
         print("The Snakemake that ran here before was killed: its lock is removed.", file=sys.stderr)
-    if settle_times(RECORDS / "log", MADE):
+    if settle_times(RECORDS / "log", OWN_FOLDERS):
         print("The clock was set back: files of later than now count as just made.", file=sys.stderr)
 
 
@@ -54,3 +60,21 @@ def begin_study():
         hold_study(RECORDS, CONFIG.study)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+def begin_keeping():
+    """What is made anew from now on is put back at the end where its job failed, or by the next run."""
+    records, own = workflow.persistence, os.getpid()
+    if not hasattr(records, "_record_path"):  # those in a database are not looked into
+        return
+    places = [getattr(records, name) for name in ("_metadata_path", "_incomplete_path")]
+    paths = [str(path) for job in workflow.dag.needrun_jobs() for path in job.output]
+    outputs = (Output(Path(path), *(Path(records._record_path(place, path)) for place in places)) for path in paths)
+    keep(outputs, OWN_FOLDERS, BEFORE)
+
+    def put_back():
+        if os.getpid() == own and (found := settle(BEFORE)):
+            others = f" and {len(found) - 1} others" * (len(found) > 1)
+            print(f"Put back as it was, for what was to replace it was not made: {found[0]}{others}", file=sys.stderr)
+
+    atexit.register(put_back)

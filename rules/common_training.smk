@@ -59,8 +59,17 @@ def merge_source(w):
 
 
 def check_of(found):
-    """The check of a chain's recipe against the base model it goes back to."""
-    return f"{RESULTS}/training/checks/{PLAN.base_model(found.organism)}/{found.stage.recipe}.json"
+    """The check of a chain's recipe against the base model it goes back to.
+
+    Named by what the recipe says: the check of one that is taken back is still there, and nothing is trained again.
+    """
+    recipe = found.stage.recipe
+    return f"{RESULTS}/training/checks/{PLAN.base_model(found.organism)}/{recipe}-{spec_of(recipe)}.json"
+
+
+@cache
+def spec_of(recipe):
+    return digest(CONFIG.recipes[recipe].plain())[:8]
 
 
 def needs_chat_template(w):

@@ -99,11 +99,12 @@ rule training_check:
     input:
         f"{RESULTS}/models/{{base_model}}.json",
     output:
-        f"{RESULTS}/training/checks/{{base_model}}/{{recipe}}.json",
+        f"{RESULTS}/training/checks/{{base_model}}/{{recipe}}-{{spec}}.json",
     log:
-        f"{RESULTS}/logs/training_check/{{base_model}}/{{recipe}}.log",
+        f"{RESULTS}/logs/training_check/{{base_model}}/{{recipe}}-{{spec}}.log",
     wildcard_constraints:
         recipe=NAME,
+        spec="[0-9a-f]{8}",
     priority: 50
     localrule: True
     conda:

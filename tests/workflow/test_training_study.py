@@ -221,7 +221,7 @@ def test_a_recipe_that_does_not_fit_is_refused_in_one_message_before_training(st
     with study.configured(change, STUDY):
         done = study.snakemake("results/training/training/wrong.md", config=STUDY)
     assert done.returncode != 0 and "rule train:" not in done.stderr
-    (told,) = (results / "logs/training_check/toy").glob("wrong.log")
+    (told,) = (results / "logs/training_check/toy").glob("wrong-*.log")
     lines = told.read_text().splitlines()
     assert len(lines) == 3 and "does not fit base model" in lines[0]
     assert "max_length: 9999 is more than" in lines[1]

@@ -17,7 +17,7 @@ def newest(folder: Path) -> Iterator[dict[str, Any]]:
     found: dict[tuple, list[tuple[float, str]]] = {}
     for place, folders, files in os.walk(folder):
         if Path(place) == folder:
-            folders[:] = [name for name in folders if name != ".journal"]
+            folders[:] = [name for name in folders if name not in (".journal", ".before")]
         kind = Path(place).relative_to(folder).parts[:2]
         for name in files:
             if name.endswith(RECORD):

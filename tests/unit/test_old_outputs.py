@@ -1,0 +1,100 @@
+"""What a job was to make anew and did not is as it was before; what it made stays."""
+
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.em.old_outputs import Output, keep, settle
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study with a table, a checkpoint and private data, all of which Snakemake has records of."""
+    monkeypatch.chdir(tmp_path)
+    outputs = {}
+    for name in ("results/s/table.csv", "results/s/step-5", "data/decrypted/s/rows"):
+        path = Path(name)
+        if path.suffix:
+            path.parent.mkdir(parents=True)
+            path.write_text("old")
+        else:
+            (path / "deep").mkdir(parents=True)
+            (path / "deep/weights").write_text("old")
+        os.utime(path, (1000, 1000))
+        record, mark = tmp_path / f"record-{path.name}", tmp_path / f"mark-{path.name}"
+        record.write_text("made of the old config")
+        outputs[path.name] = Output(path, record, mark)
+    return outputs
+
+
+FOLDERS = "results/s", "data/decrypted/s"
+
+
+def begun(tmp_path, study):
+    """A run's start; returns its index."""
+    index = tmp_path / ".snakemake/before/s.jsonl"
+    keep(study.values(), map(Path, FOLDERS), index)
+    return index
+
+
+def deleted(output: Output) -> None:
+    """As Snakemake does it, with a job that fails."""
+    shutil.rmtree(output.path) if output.path.is_dir() else output.path.unlink()
+    output.record.unlink()
+
+
+def test_what_was_not_made_anew_is_put_back(tmp_path, study):
+    index = begun(tmp_path, study)
+    for output in study.values():
+        deleted(output)
+        output.mark.write_text("being made")
+    assert settle(index) == [output.path for output in study.values()]
+    assert study["table.csv"].path.read_text() == "old"
+    assert (study["step-5"].path / "deep/weights").read_text() == "old"
+    for output in study.values():
+        assert output.path.stat().st_mtime == 1000, "or it would count as newer than what is to be made of it"
+        assert output.record.read_text() == "made of the old config" and not output.mark.exists()
+    assert not (tmp_path / "results/.before").exists() and not (tmp_path / "data/decrypted/.before").exists()
+    assert not index.exists() and settle(index) == []
+
+
+def test_what_was_made_stays_and_nothing_else_of_it(tmp_path, study):
+    index = begun(tmp_path, study)
+    assert stat.S_IMODE((tmp_path / "data/decrypted/.before").stat().st_mode) == 0o700
+    deleted(study["table.csv"])
+    study["table.csv"].path.write_text("new")
+    assert settle(index) == []
+    assert study["table.csv"].path.read_text() == "new" and not study["table.csv"].record.exists()
+    assert (study["step-5"].path / "deep/weights").read_text() == "old", "its job was not begun"
+    assert not (tmp_path / "results/.before").exists()
+
+
+def test_a_run_that_follows_a_killed_one_keeps_what_that_one_put_back(tmp_path, study):
+    index = begun(tmp_path, study)
+    deleted(study["step-5"])
+    settle(index)
+    begun(tmp_path, study)
+    deleted(study["step-5"])
+    assert settle(index) == [study["step-5"].path]
+
+
+def test_a_line_that_a_crash_tore_is_passed_over(tmp_path, study):
+    index = begun(tmp_path, study)
+    index.write_text(index.read_text()[:-20])
+    for output in study.values():
+        deleted(output)
+    assert len(settle(index)) == 2
+
+
+def test_without_links_nothing_is_kept_and_nothing_fails(tmp_path, study, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    index = begun(tmp_path, study)
+    deleted(study["table.csv"])
+    assert settle(index) == [] and not (tmp_path / "results/.before").exists()
