@@ -28,6 +28,9 @@ class Recorder(logging.Handler):
     def __init__(self, path: Path, jobs: dict[str, int]):
         """Begin a run of so many `jobs` of each rule. Whoever reads the record of the run before keeps what it has."""
         super().__init__()
+        self._begun: dict[int, tuple[str, str | None]] = {}
+        self.failed: dict[int, tuple[str, str | None]] = {}  # job -> its rule and log, of those that failed for good
+        self.finished: set[str] = set()  # rules of which a job ended well
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         self._out = open(path, "a", encoding="utf-8")  # noqa: SIM115  (closed by `close`)
@@ -44,14 +47,18 @@ class Recorder(logging.Handler):
     def _tell(self, record: logging.LogRecord) -> None:
         event, at = str(getattr(record, "event", None)), record.created
         if event == "job_info":
-            self._write(at, STARTED, job=record.jobid, rule=record.rule_name, log=next(iter(record.log or ()), None))
+            log = next(iter(record.log or ()), None)
+            self._begun[record.jobid] = record.rule_name, log
+            self._write(at, STARTED, job=record.jobid, rule=record.rule_name, log=log)
         elif event == "job_finished":
+            self.failed.pop(record.job_id, None)
+            self.finished.add(self._begun[record.job_id][0])
             self._write(at, FINISHED, job=record.job_id)
-        elif event == "job_error":
-            self._write(at, FAILED, job=record.jobid)
-        elif event == "group_error":
-            for job in record.job_error_info:
-                self._write(at, FAILED, job=job["jobid"])
+        elif event in ("job_error", "group_error"):
+            jobs = [record.jobid] if event == "job_error" else [job["jobid"] for job in record.job_error_info]
+            for job in jobs:
+                self.failed[job] = self._begun[job]
+                self._write(at, FAILED, job=job)
 
     def close(self) -> None:
         """The end of the run; Snakemake closes its handlers."""
