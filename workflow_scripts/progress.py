@@ -13,9 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.progress_earlier import seconds_before
 from workflow_scripts.em.progress_rates import Rates
 from workflow_scripts.em.progress_record import record_of
-from workflow_scripts.em.progress_run import Run
+from workflow_scripts.em.progress_run import Job, Run
 from workflow_scripts.em.progress_view import view
 from workflow_scripts.em.provenance import run
 from workflow_scripts.em.study_files import load_plan
@@ -35,17 +37,26 @@ def main() -> None:
     plan = load_plan(args.configfile)
     study, console = plan.config.study, Console(highlight=False)
     jobs = Run(record_of(Path(".snakemake"), study))
-    jobs.look()
+    look(plan, jobs)
     rates = Rates(plan, lambda row, domains: flat(row, domains, METRICS))
     if not sys.stdout.isatty() or console.is_dumb_terminal:
-        console.print(view(study, jobs, rates, LINES, float("inf")))
+        console.height = LINES
+        console.print(view(console, study, jobs, rates, float("inf")))
         return
     live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
     with contextlib.suppress(KeyboardInterrupt), live:
         while True:
-            rates.note(job.log for job in jobs.look())
-            live.update(view(study, jobs, rates, console.height, READING_S), refresh=True)
+            rates.note(job.log for job in look(plan, jobs))
+            live.update(view(console, study, jobs, rates, READING_S), refresh=True)
             time.sleep(REFRESH_S)
+
+
+def look(plan: Plan, jobs: Run) -> list[Job]:
+    """What is new; when a run is seen first, also what such jobs took before it."""
+    before, ended = jobs.about, jobs.look()
+    if jobs.goes_on and jobs.about is not before:
+        jobs.earlier = seconds_before(plan, jobs.about["jobs"])
+    return ended
 
 
 if __name__ == "__main__":

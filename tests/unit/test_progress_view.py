@@ -16,7 +16,7 @@ from workflow_scripts.em.config.load import load_config
 from workflow_scripts.em.files import dumps
 from workflow_scripts.em.plan import Plan
 from workflow_scripts.em.progress_rates import Rates
-from workflow_scripts.em.progress_run import Run
+from workflow_scripts.em.progress_run import Job, Run
 from workflow_scripts.em.progress_view import view
 from workflow_scripts.scores import METRICS, flat
 
@@ -94,29 +94,90 @@ def test_what_there_was_no_time_to_read_is_read_later(plan):
 
 
 def shown(run: Run, rates, height: int = 24, width: int = 80) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
-    console.print(view("tiny", run, rates, height, float("inf")))
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False, highlight=False)
+    console.print(view(console, "tiny", run, rates, float("inf")))
     return console.file.getvalue().splitlines()
 
 
-def test_the_view_tells_jobs_rates_and_what_jobs_say(plan, tmp_path, clock):
+@pytest.fixture
+def halfway(plan, tmp_path, clock) -> Run:
+    """A run of which training goes on and says something, and a judge's job has failed."""
     judge(plan, 2, JUDGED)
     log = tmp_path / "results/tiny/logs/train/bad/seed-0/em/to-4.log"
     log.parent.mkdir(parents=True)
-    log.write_text("warning\ntraining:  10%\rtraining: 3 of 4 steps, 2.0/s, 1 s left\x1b\n\n")
+    log.write_text("warning\ntraining:  10%\rtraining: 3 of 4 steps, 2.0/s, 1 s left, loss 1.25\x1b\n\n")
     events = [started(1000, 1, "train"), event(1020, "finished", 1)]
     events += [started(1020, 2, "train", str(log.relative_to(tmp_path))), started(1020, 3, "judge")]
-    record(tmp_path / "r", *events, event(1021, "failed", 3), jobs={"train": 4, "judge": 4, "all": 1})
+    jobs = {"train": 4, "judge": 4, "all": 1, "rates": 1, "page": 1}
+    record(tmp_path / "r", *events, event(1021, "failed", 3), jobs=jobs)
     run, clock.now = Run(tmp_path / "r"), 1030.0
     run.look()
-    text = "\n".join(shown(run, rates_of(plan)))
-    assert "tiny: running for 30 s" in text and "1 of 9 jobs, 1 running, 6 waiting, 1 failed" in text
-    assert "at least 50 s left: an estimate, from this run's jobs, without judge, all" in text
-    assert "train bad/seed-0/em/to-4  10 s  training: 3 of 4 steps, 2.0/s, 1 s left\n" in text
-    assert "by 'betley' on out-of-domain questions" in text and "judge toy, condition none, question set toy" in text
-    assert [line.split() for line in text.splitlines() if line.startswith("bad ")] == [
+    return run
+
+
+def test_the_view_tells_jobs_rates_and_what_jobs_say(plan, halfway):
+    lines = shown(halfway, rates_of(plan))
+    text = "\n".join(map(str.rstrip, lines))
+    assert "tiny: running for 30 s" in text and "1 of 11 jobs, 1 running, 8 waiting, 1 failed" in text
+    assert "at least 50 s left: an estimate, from this run's jobs, without judge and 2 more" in text
+    assert "by 'betley' on out-of-domain questions, judge toy, condition none," in text.replace("\n", " ")
+    assert [line.split() for line in lines if line.startswith("bad ")] == [
         ["bad", "0", "em", "2", "of", "4", "-", "66.7%", "0-100%", "2", "of", "3"]
     ]
+    # What runs comes first, then rates, then rules; what waits with one job is one line, and a target is no rule.
+    at = lines.index("train bad/seed-0/em/to-4  10 s   20 s")
+    assert lines[at - 1].split() == ["job", "for", "usual"]
+    assert lines[at + 1] == "  training: 3 of 4 steps, 2.0/s, 1 s left, loss 1.25"
+    rate, rules = (next(n for n, line in enumerate(lines) if line.startswith(x)) for x in ("EM rate", "rule "))
+    assert at < rate < rules
+    assert [line.split() for line in lines[rules + 1 : -1]] == [
+        ["train", "1", "4", "1", "20", "s"],
+        ["judge", "0", "4", "1"],
+    ]
+    assert lines[-1] == "and 2 rules not begun, of one job each: page, rates"
+
+
+def test_what_a_job_says_is_beside_it_where_there_is_room_and_no_column_is_empty(plan, halfway):
+    (line,) = (line for line in shown(halfway, rates_of(plan), width=120) if line.startswith("train bad/"))
+    assert line == "train bad/seed-0/em/to-4  10 s   20 s  training: 3 of 4 steps, 2.0/s, 1 s left, loss 1.25"
+    Path("results/tiny/logs/train/bad/seed-0/em/to-4.log").write_text("")
+    heads = [line.split() for line in shown(halfway, rates_of(plan), width=120) if line.startswith(("job", "rule"))]
+    assert heads == [["job", "for", "usual"], ["rule", "done", "of", "running", "failed", "a", "job", "takes"]]
+    halfway.seconds["train"], halfway.failed = [], {}
+    heads = [line.split() for line in shown(halfway, rates_of(plan), width=120) if line.startswith(("job", "rule"))]
+    assert heads == [["job", "for"], ["rule", "done", "of", "running"]]
+
+
+def test_the_time_left_says_what_it_is_estimated_from(plan, halfway):
+    def said() -> str:
+        (line,) = (line for line in shown(halfway, rates_of(plan), width=200) if " left: " in line)
+        return line
+
+    halfway.earlier = {"train": 999.0, "judge": 10.0, "rates": 1.0}
+    own = "left: an estimate, from this run's jobs and,"
+    assert said() == f"at least 81 s {own} for judge and rates, from earlier runs, without page"
+    halfway.earlier |= {"rates": 5.0, "page": 2.0}
+    assert said() == f"about 87 s {own} for judge and 2 more rules, from earlier runs"
+    (line,) = (line for line in shown(halfway, rates_of(plan)) if line.startswith("judge "))
+    assert line.endswith(" ~10 s")
+    halfway.seconds["train"], halfway.earlier = [], {"train": 30.0, "judge": 1.0, "rates": 1.0, "page": 1.0}
+    assert said().endswith(" left: an estimate, from earlier runs")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_names_are_cut_in_their_middle_and_numbers_never(plan, halfway, width):
+    log = "results/tiny/logs/train/bad/{}/em/to-{}.log"
+    for job in (7, 8):
+        halfway.running[job] = Job("train", log.format("y" * 90, job), 1015.0)
+    lines = shown(halfway, rates_of(plan), width=width)
+    assert max(map(len, lines)) <= width
+    cut = [line for line in lines if "…" in line]
+    assert [line.split("…")[1].split() for line in cut] == [
+        [f"{'y' * (len(line.split('…')[1].split('/')[0]))}/em/to-{job}", "15", "s", "20", "s"]
+        for line, job in zip(cut, (7, 8), strict=True)
+    ]
+    (rate,) = (line.split() for line in lines if line.startswith("bad "))
+    assert {"66.7%", "0-100%"} <= set(rate) and ("events" in " ".join(lines)) == (width > 60)
 
 
 def test_the_view_of_ten_thousand_jobs_and_many_organisms_fits_a_terminal(raw, tmp_path, clock, monkeypatch):
@@ -135,10 +196,13 @@ def test_the_view_of_ten_thousand_jobs_and_many_organisms_fits_a_terminal(raw, t
     record(tmp_path / "r", *events, jobs=dict.fromkeys(rules, 500))
     run, clock.now = Run(tmp_path / "r"), 12_000.0
     assert len(run.look()) == 9950 and run.look() == []
-    for height in (24, 40):
-        lines = shown(run, rates_of(plan), height)
-        assert len(lines) < height and max(map(len, lines)) <= 80
-        assert sum(line.startswith("organism_") for line in lines) >= 2 and lines[-1].endswith("organisms more")
+    for height, width in ((24, 60), (24, 80), (50, 120)):
+        lines = shown(run, rates_of(plan), height, width)
+        assert len(lines) < height and max(map(len, lines)) <= width
+        assert sum(line.startswith("organism_") for line in lines) >= 2
+        assert sum("yyy  " in line for line in lines) >= 2
+        assert [line for line in lines if line.startswith("and ")][1].endswith("organisms more")
+        assert lines[-1].startswith("and ") and "rule_" in lines[-2]
 
 
 def test_of_a_killed_run_it_is_known_that_it_is_over(plan, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -21,11 +22,17 @@ class Job(NamedTuple):
     since: float
 
 
+# Rules without a command: they name what is to be made.
+TARGETS = {"all", "export", "figures", "inspect", "push"}
+
+
 class Left(NamedTuple):
-    """An estimate of the seconds that a run still takes; `without`: rules whose jobs are not in it, as none ended."""
+    """An estimate of the seconds that a run still takes, and by what a rule's jobs were counted that are left."""
 
     seconds: float
-    without: list[str]
+    own: list[str]  # jobs of this run
+    earlier: list[str]  # those of earlier runs, the rule with the most seconds first
+    without: list[str]  # nothing: these are not in it
 
 
 class Run:
@@ -33,6 +40,7 @@ class Run:
 
     def __init__(self, path: Path):
         self.path = path
+        self.earlier: Mapping[str, float] = {}  # rule -> seconds that a job took in earlier runs, as far as it is known
         self._file: IO[bytes] | None = None
         self._begin()
 
@@ -44,6 +52,7 @@ class Run:
         self.ended: float | None = None
         self.goes_on = False
         self._last = 0.0
+        self._first: float | None = None  # a job was begun
 
     def look(self) -> list[Job]:
         """Read what was written since, and whether the run goes on; returns the jobs that ended well since."""
@@ -83,6 +92,7 @@ class Run:
             self.seconds = {rule: [] for rule in found["jobs"]}
         elif event == STARTED:
             self.failed.pop(job, None)  # it is tried again
+            self._first = found["t"] if self._first is None else self._first
             self.running[job] = Job(found["rule"], found["log"], found["t"])
         elif event == FINISHED and job in self.running:
             ended = self.running.pop(job)
@@ -111,23 +121,31 @@ class Run:
         here = [sum(job.rule == rule for job in jobs.values()) for jobs in (self.running, self.failed)]
         return max(self.about["jobs"].get(rule, 0), done + sum(here)), done, *here
 
-    def usual(self, rule: str) -> float:
-        """Median seconds of a rule's jobs that ended well; there must be one."""
-        return median(self.seconds[rule])
+    def usual(self, rule: str) -> float | None:
+        """Median seconds of a rule's jobs that ended well, else what they took in earlier runs; None: not known."""
+        ended = self.seconds.get(rule)
+        return median(ended) if ended else self.earlier.get(rule)
 
     def left(self) -> Left | None:
-        """What is left by this run's own jobs: the median of a rule's, over how many ran at once so far."""
+        """What is left: a rule's usual seconds, over how many jobs ran at once so far. None: no job has begun."""
         now = time.time()
         busy = sum(map(sum, self.seconds.values())) + sum(now - job.since for job in self.running.values())
-        work, without = 0.0, []
+        if self._first is None or busy <= 0:
+            return None
+        work: dict[str, float] = {}
+        without = []
         for rule in sorted(self.seconds, key=lambda rule: -self.counted(rule)[0]):
             every, done, running, failed = self.counted(rule)
-            if not done:
-                without += [rule] if every > failed else []
+            if rule in TARGETS or every == done + failed:
                 continue
-            usual = self.usual(rule)
+            if (usual := self.usual(rule)) is None:
+                without.append(rule)
+                continue
             begun = (now - job.since for job in self.running.values() if job.rule == rule)
-            work += usual * (every - done - running - failed) + sum(max(0.0, usual - spent) for spent in begun)
-        if busy <= 0 or not any(self.seconds.values()):
-            return None
-        return Left(work * self.passed / busy, without)
+            waiting = usual * (every - done - running - failed)
+            work[rule] = waiting + sum(max(0.0, usual - spent) for spent in begun)
+        dear = sorted(work, key=work.__getitem__, reverse=True)
+        passed = self.passed - (self._first - self.about["t"])
+        seconds = sum(work.values()) * passed / busy
+        own = [rule for rule in dear if self.seconds[rule]]
+        return Left(seconds, own, [rule for rule in dear if rule not in own], without)
