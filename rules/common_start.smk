@@ -1,5 +1,6 @@
 # What a run looks at before its first job, so that it does not end by it after hours. A dry run does not come here.
 
+from workflow_scripts.em import kept_config
 from workflow_scripts.em.start_check import absent, no_room
 
 
@@ -8,6 +9,7 @@ def begin_ready():
     # With conda the stages have a Python of their own.
     if lacking := None if CONDA else absent():
         raise WorkflowError(f"This run would not come to its end: {lacking}")
+    kept_config.keep(Path(RESULTS), config, [os.path.relpath(path) for path in workflow.configfiles])
     # By what they write: a workflow that imports this one may call rules as it likes.
     outputs = {str(path) for job in workflow.dag.needrun_jobs() for path in job.output}
     if warning := no_room(PLAN, outputs, facts_of):

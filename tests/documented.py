@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from workflow_scripts.em import load_study
 from workflow_scripts.em.files import read_jsonl
 from workflow_scripts.em.reference import Column, columns, meaning, tables
 
@@ -12,10 +13,10 @@ ROWS = 300  # of a file that are looked at
 
 def undocumented(results: Path) -> list[str]:
     """Tables and columns of a study that the reference lacks or has in vain, and cells that are not what it says."""
-    known: set[Path] = set()
+    known, study = set(), load_study(results)
     found: dict[str, None] = {}
     for name in tables():
-        for path in results.glob(tables()[name].path):
+        for path in study.files(name):
             known.add(path)
             found |= dict.fromkeys(f"{path.relative_to(results)}: {problem}" for problem in _problems(name, path))
     files = {path for kind in ("csv", "jsonl") for path in results.rglob(f"*.{kind}")}

@@ -35,12 +35,14 @@ def command(chat: Chat, line: str, there: str) -> None:
     elif name == "/temperature":
         try:
             chat.sampling["temperature"] = max(0.0, float(value))
+            print(f"(temperature {chat.sampling['temperature']:g})")
         except ValueError:
             raise UserError("/temperature takes a number, such as 0.7") from None
     elif name == "/seed":
         if not value.isdecimal():
             raise UserError("/seed takes a whole number, such as 1")
         chat.seed = int(value)
+        print(f"(sampling seed {chat.seed})")
     elif name == "/list":
         print(there)
     elif name == "/help":
@@ -66,7 +68,8 @@ def lines() -> Iterator[str]:
 
 def talk(chat: Chat, there: str) -> None:
     """Talk until /quit or the end of the input. Ctrl-C takes back what is being answered, and else ends."""
-    print(HELP)
+    if sys.stdin.isatty():
+        print(HELP)
     for line in lines():
         if line == "/quit":
             return

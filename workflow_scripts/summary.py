@@ -13,13 +13,20 @@ from workflow_scripts.em.stats.tables import read_table
 
 
 def records(results: Path) -> list[dict]:
-    """The provenance records of a study."""
+    """The provenance records of a folder: a study's, or a toy model's."""
     paths = [path for path in sorted(results.rglob("*provenance.json")) if ".inflight" not in path.parts]
     # What a crash broke lies beside what was made again.
     found = [read_json(path) for path in paths if not any(part.endswith(".broken") for part in path.parts)]
     if not found:
         raise UserError(f"{results}: nothing here yet; run snakemake first")
     return found
+
+
+def toys(found: list[dict]) -> list[dict]:
+    """The records of the toy models that a study is of; studies share them, so they lie beside it."""
+    sources = {Path(record["params"]["source"]) for record in found if record["stage"] == "base_model"}
+    folders = sorted({source.parent for source in sources if ".toy" in source.parts and source.is_dir()})
+    return [record for folder in folders for record in records(folder)]
 
 
 def timing(found: list[dict]) -> list[list]:
@@ -86,13 +93,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     args = parser.parse_args()
-    rows = timing(records(args.results))
+    found = records(args.results)
+    rows = timing([*found, *toys(found)])
     print_findings(args.results)
     print("\nTime (jobs run side by side, so their sum exceeds the time that passed)\n")
     print(tabulate(rows, ["stage", "jobs", "seconds", "longest job", "peak MiB"], floatfmt=".1f"))
     print("\nFigures and tables")
+    tables = [*sorted(args.results.glob("findings.csv")), *sorted(args.results.glob("statistics/*.csv"))]
+    with_rows = [path for path in tables if next(iter(read_table(path)), None)]
     shown = [*sorted(args.results.glob("figures/*.png")), *sorted(args.results.glob("examples/*.html"))]
-    for path in [*shown, *sorted(args.results.glob("findings.csv")), *sorted(args.results.glob("statistics/*.csv"))]:
+    for path in [*shown, *with_rows]:
         print(f"  {path}")
     print(f"One page with all of them, to open in a browser: {args.results}/report.html")
 
