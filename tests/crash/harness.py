@@ -35,7 +35,7 @@ class Study:
     def __init__(self, copy: Copy, config: str, seed: int = 0):
         self.folder, self.config, self.draw = copy.folder, config, random.Random(seed)
         self.log = copy.folder / "run-0.log"
-        self.runs = self.kills = 0
+        self.runs = self.kills = self.changes = 0
         self.ways: list[str] = []  # those to come
         self.table: Counter[tuple[str, str]] = Counter()  # (way, rule that ran) -> times
         self.job_s = self.ready_s = 2.0  # seconds a job takes, and Snakemake before the first
@@ -144,7 +144,10 @@ class Study:
         """How often which rule ran when the run was ended in which way."""
         rules = sorted({rule for _, rule in self.table})
         rows = [[rule, *(self.table[way, rule] for way in WAYS)] for rule in rules]
-        lines = [f"{self.kills} times ended, while this ran:", "rule | " + " | ".join(WAYS) + " | all"]
+        lines = [
+            f"{self.kills} times ended, the config changed {self.changes} times, while this ran:",
+            "rule | " + " | ".join(WAYS) + " | all",
+        ]
         return "\n".join(lines + [" | ".join(map(str, [*row, sum(row[1:])])) for row in rows])
 
     def check(self, whole: dict[str, str]) -> None:
@@ -158,19 +161,34 @@ class Study:
 
 
 def torment(folder: Path, config: str, kills: int, seed: int) -> Study:
-    """Run a study undisturbed, then end it `kills` times; whenever it is done it is checked and begun anew."""
+    """Run a study undisturbed, then end it `kills` times; whenever it is done it is checked.
+
+    Then it is begun anew, or its other form is made over what is there: the same study with another learning rate.
+    Now and then the form is changed, or taken back, while it is not done.
+    """
     study = Study(Copy(folder), config, seed)
     (folder / config).parent.mkdir(exist_ok=True)
-    shutil.copy2(ROOT / config, folder / config)
-    study.run()
-    whole = study.made()
-    study.forget()
+    forms = [(ROOT / config).read_text(encoding="utf-8")]
+    forms.append(forms[0].replace("learning_rate: 1.0e-3", "learning_rate: 2.0e-3"))
+    whole, form = [], len(forms) - 1
+    for text in forms:
+        (folder / config).write_text(text, encoding="utf-8")
+        study.run()
+        whole.append(study.made())
+    assert whole[0] != whole[1]
     while study.kills < kills:
-        if not study.disturb():
-            study.check(whole)
+        done, chance = not study.disturb(), study.draw.random()
+        if done:
+            study.check(whole[form])
+        if done and chance < 0.4:
             study.forget()
+        elif done or chance < 0.2:
+            form = 1 - form
+            (folder / config).write_text(forms[form], encoding="utf-8")
+            study.changes += 1
+    (folder / config).write_text(forms[0], encoding="utf-8")
     study.run()
-    study.check(whole)
+    study.check(whole[0])
     return study
 
 

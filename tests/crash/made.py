@@ -14,9 +14,12 @@ COLUMNS = {"seconds", "tokens_per_second"}
 
 
 def made(results: Path) -> dict[str, str]:
-    """File -> digest of what counts of it. Left out: logs, journals, the report with its times, the toy model."""
+    """File -> digest of what counts of it. Left out: logs, journals, the report with its times, the toy model.
+
+    Also checks of recipes: those of a recipe that the config no longer has stay.
+    """
     paths = (path.relative_to(results) for path in sorted(results.rglob("*")) if path.is_file())
-    kept = [path for path in paths if not {"logs", ".journal", ".toy", "report.html"} & {*path.parts}]
+    kept = [path for path in paths if not {"logs", ".journal", ".toy", "report.html", "checks"} & {*path.parts}]
     return {str(path): sha256(_reader(path)(results / path)).hexdigest() for path in kept}
 
 
