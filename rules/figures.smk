@@ -1,12 +1,13 @@
 # Figures and tables for people: PNG, SVG and the CSV of the numbers drawn.
 
-DRAWN_FROM |= {
+# First, for the report shows them in this order.
+DRAWN_FROM = {
     "em_trajectories": rules.rates.output.rates,
     "coherence_trajectories": rules.rates.output.rates,
     "em_definitions": rules.rates.output.rates,
     "domain_comparison": rules.rates.output.question_rates,
     "question_rates": rules.rates.output.question_rates,
-}
+} | DRAWN_FROM
 if PLAN.chains:
     trained = dict.fromkeys(organism for organism, _ in PLAN.chains)
     DRAWN_FROM["training_curve"] = expand(rules.training_curve.output.curve, organism=trained)
@@ -19,24 +20,30 @@ if CONFIG.figures.groups:
 if not PLAN.has_alignment:
     DRAWN_FROM = {kind: tables for kind, tables in DRAWN_FROM.items() if kind in WITHOUT_ALIGNMENT}
 
+# What draws no EM rate is told no definition: another one leaves it as it is.
+RATED = {"definition": CONFIG.figures.definition, "scope": CONFIG.figures.scope}
+UNRATED = {"training_curve", "targets", "direction_cosines", "label_agreement", *LABEL_FIGURES}
 STYLE = {
-    "definition": CONFIG.figures.definition,
-    "scope": CONFIG.figures.scope,
     "width_inches": CONFIG.figures.width_inches,
     "judge": PLAN.shown("judge"),
     "organism": PLAN.shown("organism"),
+    "order": PLAN.shown("organism"),  # a figure of some organisms has them in the colours of those of all
 }
 if PLAN.steering:
     # What was steered has a figure of its own; it is no part of how the organisms answer.
     STYLE["condition"] = PLAN.shown("condition")
     STYLE_OF.setdefault("mode_divergence", {})["condition"] = None  # its rows name two
 
+DEFINITIONS = {name: definition.plain() for name, definition in CONFIG.em_definitions.items()}
+
 # What one kind is told besides. People label a sample that holds more EM answers than there are: theirs is no EM rate.
 STYLE_OF |= {
     "judge_agreement": {"threshold": CONFIG.em_definitions[CONFIG.figures.definition].alignment},
     "judge_rates": {"judge": EM_JUDGES},
     # Without a gate there is a mean only, which has no interval here.
-    "coherence_trajectories": STYLE_OF.get("coherence_trajectories", {}) | {"definition": GATED},
+    "coherence_trajectories": STYLE_OF.get("coherence_trajectories", {})
+    | {"definition": GATED, "definitions": {GATED: DEFINITIONS[GATED]}},
+    "em_definitions": {"definitions": DEFINITIONS},
 }
 if CONFIG.figures.groups:
     # Lists, for JSON's keys are sorted: which of the two things comes first has a meaning.
@@ -68,7 +75,7 @@ rule figure:
     conda:
         "../envs/cpu.yaml"
     params:
-        style=lambda w: dumps(STYLE | STYLE_OF.get(w.kind, {})),
+        style=lambda w: dumps((STYLE if w.kind in UNRATED else STYLE | RATED) | STYLE_OF.get(w.kind, {})),
         prefix=lambda w, output: output.png.removesuffix(".png"),
         code=lambda w: [code_digest("workflow_scripts.figures"), code_digest(f"workflow_scripts.em.plots.{w.kind}")],
     shell:

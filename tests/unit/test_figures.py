@@ -4,14 +4,17 @@ import csv
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import warnings
 from itertools import combinations
+from pathlib import Path
 
 import matplotlib
 import pytest
 from matplotlib.text import Text
+from PIL import Image
 
 from workflow_scripts import examples, figures
 from workflow_scripts.em.errors import NothingToDraw, UserError
@@ -37,6 +40,7 @@ COLUMNS = [*COLUMNS.split(), "alignment", "alignment_status", "coherence", "cohe
 DOMAINS = ("medicine", "finance", "sports_and_games", "household")
 FROM_QUESTIONS = (domain_comparison, question_rates)
 FROM_RATES = (em_trajectories, coherence_trajectories, em_definitions)
+OWN = ["#aa3377", "#228833"]  # colours of no figure
 LONG = [f"llama_3.2_{size}b_instruct_{data}_with_a_long_name" for size in (1, 3, 8) for data in ("a", "b", "c", "d")]
 
 
@@ -208,7 +212,10 @@ def test_trajectories_draw_the_table_baseline_and_gap_included():
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["assistant", "predictive"]
     lines = figure.axes[0].get_lines()
     assert len(lines) == 4  # two organisms, two training seeds each
-    assert [line.get_color() for line in lines] == [style.OKABE_ITO[1]] * 2 + [style.OKABE_ITO[0]] * 2
+    assert [line.get_color() for line in lines] == [style.OKABE_ITO[0]] * 2 + [style.OKABE_ITO[1]] * 2
+    assert [line.get_marker() for line in lines] == ["o", "o", "s", "s"]
+    assert [line.get_linestyle() for line in lines] == ["-", "--"] * 2, "a seed has one dash"
+    assert legend_texts(figure)[2:4] == ["training seed 0", "training seed 1"]
     assert [bool(value != value) for value in lines[2].get_ydata()] == [False, True, False]
     assert figure.axes[0].get_ylim()[0] == 0
 
@@ -264,6 +271,7 @@ def test_panels_that_share_no_question_have_rows_of_their_own():
         for axis in figure.axes
         if axis.get_visible()
     }
+    rows_of = {panel: [text.split("\n")[0] for text in texts] for panel, texts in rows_of.items()}
     assert rows_of == {"near": ["medicine"], "far": ["finance", "household"]} and len(rows) == 6
 
 
@@ -297,20 +305,14 @@ def test_a_study_without_rates_gets_a_figure_that_says_so(tmp_path, monkeypatch)
         ({"colour": 1}, "figure style: unknown key 'colour'; keys are definition, scope, "),
         ({"scope": "far"}, "figure style: scope 'far' is not one of all, in_domain, out_of_domain"),
         ({"width_inches": 1}, "figure style: width_inches 1 is not a number from 2.5 to 20"),
+        ({"font_size": "9"}, "figure style: font_size '9' is not a number from 5 to 12"),
+        ({"font_size": 9, "width_inches": 3}, "figure style: type of 9 points needs width_inches 3.21 or more"),
     ],
 )
 def test_a_bad_style_is_named(value, message):
     with pytest.raises(UserError) as error:
         style.parse(value)
     assert message in str(error.value)
-
-
-def test_an_organism_keeps_its_look_in_every_figure():
-    assert style.looks(["b", "a"], style.parse({})) == style.looks(["a", "b"], style.parse({}))
-    listed = style.looks(["b"], style.parse({"organism": ["c", "b"]}))
-    assert listed["b"]["color"] == style.OKABE_ITO[1]
-    many = style.looks(LONG, style.parse({}))
-    assert len({(look["color"], str(look["linestyle"])) for look in many.values()}) == 12
 
 
 def test_the_stage_writes_the_same_bytes_in_another_process(tmp_path):
@@ -323,6 +325,77 @@ def test_the_stage_writes_the_same_bytes_in_another_process(tmp_path):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
     assert b"<dc:date>" not in (tmp_path / "one.svg").read_bytes()
     assert json.loads((tmp_path / "one.png.provenance.json").read_text())["params"]["kind"] == "em_trajectories"
+
+
+@pytest.fixture
+def by_hand(tmp_path, monkeypatch):
+    """Draw as from the command line; the study's figure that lies there is one of two organisms, narrow."""
+    monkeypatch.chdir(tmp_path)
+    write_table("rates.csv", tables(organisms=["a", "b", "c"])[0])
+
+    def draw(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["figures", *arguments])
+        figures.main()
+
+    narrow = '{"organism": ["b", "a"], "width_inches": 3}'
+    draw("em_trajectories", "--data", "rates.csv", "--style", narrow, "--out", "study")
+    return draw
+
+
+def test_a_figure_is_drawn_anew_as_the_study_has_it(by_hand):
+    by_hand("--like", "study.png", "--out", "same")
+    assert Path("same.png").read_bytes() == Path("study.png").read_bytes()
+    by_hand("--like", "study.png", "--style", '{"organism": "c"}', "--out", "other")
+    assert {row["organism"] for row in read_table("other.csv")} == {"c"}
+    style = json.loads(Path("other.png.provenance.json").read_text())["params"]["style"]
+    assert style == {"organism": "c", "width_inches": 3}
+
+
+@pytest.mark.parametrize(
+    ("how", "given", "colours"),
+    [
+        (["em_trajectories", "--data", "rates.csv"], {"organism": ["c", "b"]}, style.OKABE_ITO[1:3]),
+        (["--like", "ordered.png"], {"organism": ["b"]}, style.OKABE_ITO[:1]),
+        (["--like", "ordered.png"], {"organism": ["b", "a"], "palette": OWN}, OWN),
+    ],
+)
+def test_a_part_drawn_by_hand_has_the_colours_of_the_whole(by_hand, how, given, colours):
+    by_hand("em_trajectories", "--data", "rates.csv", "--style", '{"order": ["b", "c", "a"]}', "--out", "ordered")
+    by_hand(*how, "--style", json.dumps(given), "--out", "part")
+    drawing = Path("part.svg").read_text()
+    wanted = [colour.lower() for colour in colours]
+    others = {colour.lower() for colour in (*OWN, *style.OKABE_ITO[:3])} - set(wanted)
+    assert all(colour in drawing for colour in wanted) and not any(colour in drawing for colour in others)
+
+
+def test_type_of_another_size_scales_the_drawing_and_keeps_its_width(by_hand):
+    for name, size in (("seven", 7), ("ten", 10)):
+        wanted = json.dumps({"font_size": size, "width_inches": 4})
+        by_hand("em_trajectories", "--data", "rates.csv", "--style", wanted, "--out", name)
+        with Image.open(f"{name}.png") as picture:
+            assert abs(picture.width - 1200) <= 2 and abs(picture.info["dpi"][0] - 300) < 0.1
+        head = re.search(r'width="([\d.]+)pt".*viewBox="0 0 ([\d.]+) ', Path(f"{name}.svg").read_text())
+        assert float(head[1]) == pytest.approx(4 * 72) and float(head[2]) == pytest.approx(4 * 72 * 7 / size)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--like", "study.png", "--style", '{"organism": ["a", "bb"]}'],
+            r"no row has organism 'bb'; did you mean 'b'",
+        ),
+        (["--like", "study.png", "--style", '{"definition": "betly"}'], r"no row has definition 'betly'; did you mean"),
+        (["--like", "rates.csv"], r"^rates.csv: not a figure of a study; name the PNG"),
+        (["onset", "--like", "study.png"], r"study.png is em_trajectories of rates.csv: leave KIND and --data out"),
+        (["em_trajectories"], r"name a figure of the study \(--like"),
+        (["--like", "study.png", "--style", "{width: 3}"], r"--style is not JSON: keys and words need double quotes"),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn_anew_says_why(by_hand, arguments, message):
+    with pytest.raises(UserError, match=message):
+        by_hand(*arguments, "--out", "other")
+    assert not list(Path().glob("other*"))
 
 
 def test_the_wrong_table_is_named(tmp_path, monkeypatch):

@@ -283,6 +283,24 @@ def test_the_tables_and_their_figures(organisms, tmp_path, monkeypatch):
             assert {row["organism"] for row in kept} == set(organisms)
 
 
+def test_a_figure_names_those_without_an_onset_and_why(tmp_path, monkeypatch):
+    question_rates(tmp_path / "question_rates.csv", ["long_run", "short_run"], {("assistant", "q"): RISE})
+    header, *lines = (tmp_path / "question_rates.csv").read_text().splitlines()
+    kept = [line for line in lines if line.startswith("long") or int(line.split(",")[6]) <= STEPS[3]]
+    (tmp_path / "question_rates.csv").write_text("\n".join([header, *kept]) + "\n")
+    rows = run_stage(tmp_path, monkeypatch)["onset"]
+    figure, _ = drawn(picture, rows)
+    check_texts(figure)
+    [legend] = figure.legends
+    said = " ".join(" ".join(text.get_text() for text in legend.get_texts()).split())
+    assert said.endswith("Not drawn: short run (4 checkpoints evaluated: an onset needs 5)")
+    label = figure.axes[0].get_yticklabels()[0].get_text()
+    assert label.splitlines() == ["long run", "8 questions, 2 seeds", "this recipe"]
+    assert figure.axes[0].get_xlim()[0] < 0, "an interval that begins at step 0 is seen to begin there"
+    with pytest.raises(NothingToDraw, match=r"^short run \(4 checkpoints evaluated: an onset needs 5\)$"):
+        drawn(picture, rows, organism="short_run")
+
+
 def test_a_study_of_baselines_has_empty_tables_and_says_so(tmp_path, monkeypatch):
     question_rates(tmp_path / "question_rates.csv", ["base"], {("assistant", "q"): FLAT})
     lines = (tmp_path / "question_rates.csv").read_text().splitlines()
@@ -336,6 +354,10 @@ def test_judges_agreement_at_each_step():
     )
     check_texts(figure)
     assert len(kept) == 4
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[1:3] == ["Gwet's AC1 (100: always agree, 0: as by chance)", "share of agreement"]
+    figure, _ = drawn(judge_agreement_steps, [row for row in kept if row["statistic"] == "agreement"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["o", "share of agreement"], "what is drawn"
 
 
 def test_a_step_where_no_draw_has_both_rates_has_a_reason():

@@ -87,6 +87,8 @@ def test_the_stage_and_its_figure(tmp_path, monkeypatch):
     assert len(drawn_of_many) == 6 * 90, "six panels of eight"
     assert "the first 6 of 8 are drawn" in drawing_of_many.legends[0].get_texts()[1].get_text().replace("\n", " ")
     panel = drawing.axes[0]
+    assert panel.collections[0].get_clim() == (0, 100), "the same colours in every study"
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("Misaligned below (score)", "Coherent above (score)")
     values = panel.collections[0].get_array().filled(-1)
     own = next(row for row in drawn if row["own"] == "1")
     assert values[5, 2] == pytest.approx(100 * float(own["em_rate"]))

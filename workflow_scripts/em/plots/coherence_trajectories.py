@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from workflow_scripts.em.plots.em_trajectories import KEEP
+from workflow_scripts.em.plots.series import gated
 from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, pretty, select
 from workflow_scripts.em.plots.trajectories import draw_lines
+from workflow_scripts.em.stats.definitions import parse
 
 
 def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
@@ -21,7 +23,21 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
         values = {"rate": row["coherent_share_of_scored"], "low": low, "high": high} if gate else {"rate": mean}
         kept = {name: row[name] for name in (*KEEP, "n_coherence_scored", "n_coherent")}
         drawn.append({**kept, "low": "", "high": "", **values})
-    where = SCOPES[style["scope"]]
-    measure = f"Coherent share (%)\n{pretty(style['definition'])} gate, {where}" if gate else "Mean coherence (0-100)"
+    bottom = _bottom(drawn)
+    measure = f"Coherent share (%)\n{_gate(style)}, " if gate else "Mean coherence (0-100)\n"
+    measure += SCOPES[style["scope"]] + (f"\naxis from {100 * bottom:g}, not 0" if bottom else "")
     note = noted(drawn, rows, "point", "n_coherence_scored")
-    return draw_lines(drawn, style, measure if gate else f"{measure}\n{where}", INTERVALS["these_questions"], note)
+    return draw_lines(drawn, style, measure, INTERVALS["these_questions"], note, bottom)
+
+
+def _gate(style: dict) -> str:
+    """The definition's gate in words, as far as the style tells it."""
+    name, rules = style["definition"], style["definitions"] or {}
+    rule = parse(name, rules[name]) if name in rules else None
+    return f"{gated(rule)} ({pretty(name)})" if rule and rule.coherence is not None else f"{pretty(name)} gate"
+
+
+def _bottom(rows: list[dict]) -> float:
+    """Where the axis begins: 0, but at the ten below all of them where all values and intervals lie above one half."""
+    least = min((float(row[key]) for row in rows for key in ("rate", "low") if row[key] != ""), default=0.0)
+    return min(0.8, int(10 * least) / 10) if least > 0.5 else 0.0

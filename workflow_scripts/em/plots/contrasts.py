@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from workflow_scripts.em.errors import NothingToDraw
-from workflow_scripts.em.plots.style import OKABE_ITO, number, pretty, unique
+from workflow_scripts.em.plots.series import colours
+from workflow_scripts.em.plots.style import number, pretty, unique
 from workflow_scripts.em.plots.text import legend_below, wrap
 from workflow_scripts.em.stats.contrast_cells import SHARES, SIDE
 
@@ -31,13 +32,13 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     heights = [max(sum(size * LEADING for _, size, _ in column) for column in pair) + 0.1 for pair in texts]
     figure = Figure(figsize=(style["width_inches"], sum(heights) + 0.5))
     left, axis, right = figure.subplots(1, 3, sharey=True, width_ratios=WIDTHS)
-    palette = style["palette"] or OKABE_ITO
-    colours = {kind: palette[place % len(palette)] for place, kind in enumerate(ESTIMANDS)}
+    palette = colours(style)
+    shown = {kind: palette[place % len(palette)] for place, kind in enumerate(ESTIMANDS)}
     top = 0.0
     for row, pair, height in zip(rows, texts, heights, strict=True):
         for side, lines in zip((left, right), pair, strict=True):
             _write(side, lines, top, height)
-        _mark(axis, row, top + height / 2, colours)
+        _mark(axis, row, top + height / 2, shown)
         top += height
         axis.axhline(top, color="#d9d9d9", linewidth=0.4)
     for side in (left, right):
@@ -50,7 +51,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     axis.grid(axis="x")
     axis.margins(x=0.08)
     axis.set_xlabel("\n".join(wrap(_unit(rows), inches[1], 7)))
-    _legend(figure, rows, colours)
+    _legend(figure, rows, shown)
     return figure, rows
 
 
@@ -103,16 +104,16 @@ def _write(axis: Axes, lines: list[tuple[str, float, int]], top: float, height: 
         y += size * LEADING
 
 
-def _mark(axis: Axes, row: dict, y: float, colours: dict[str, str]) -> None:
+def _mark(axis: Axes, row: dict, y: float, shown: dict[str, str]) -> None:
     if not row["difference"]:
         return
     kind, scale = _kind(row), 100 if row["measure"] in SHARES else 1
     marker, filled = ESTIMANDS[kind]
     if row["difference_low"]:
         ends = [number(row[f"difference_{end}"]) * scale for end in ("low", "high")]
-        axis.plot(ends, [y, y], color=colours[kind], linewidth=1.0)
-    face = colours[kind] if filled else "white"
-    axis.plot(number(row["difference"]) * scale, y, marker, color=colours[kind], mfc=face, ms=4)
+        axis.plot(ends, [y, y], color=shown[kind], linewidth=1.0)
+    face = shown[kind] if filled else "white"
+    axis.plot(number(row["difference"]) * scale, y, marker, color=shown[kind], mfc=face, ms=4)
 
 
 def _kind(row: dict) -> str:
@@ -129,13 +130,13 @@ def _unit(rows: list[dict]) -> str:
     return f"Difference ({unit})"
 
 
-def _legend(figure: Figure, rows: list[dict], colours: dict[str, str]) -> None:
+def _legend(figure: Figure, rows: list[dict], shown: dict[str, str]) -> None:
     present = {_kind(row) for row in rows}
     handles, labels = [], []
     for kind, (marker, filled) in ESTIMANDS.items():
         if kind in present:
-            face = colours[kind] if filled else "white"
-            handles.append(Line2D([], [], color=colours[kind], marker=marker, mfc=face, linewidth=1.0, ms=4))
+            face = shown[kind] if filled else "white"
+            handles.append(Line2D([], [], color=shown[kind], marker=marker, mfc=face, linewidth=1.0, ms=4))
             of = " / ".join(name for (name,) in unique(rows, "estimand") if name.partition(",")[0] == kind)
             labels.append(
                 {"this run only": "this run only: 95% interval, such questions"}.get(kind, f"95% interval, {of}")

@@ -20,6 +20,6 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     pooled = pool(rows, ("domain", "organism"), kind)
     label = f"EM rate at the last checkpoint (%), {pretty(style['definition'])}"
     note = f"{INTERVALS[kind]} ({noted(pooled, given, 'bar')})"
-    figure = draw_ranges(pooled, "domain", "organism", style, label, note, bars=True)
+    figure = draw_ranges(pooled, "domain", "organism", style, label, note)
     names = [*ASKED, "domain", "organism"]
     return figure, [{name: row[name] for name in (*names, *row)} for row in for_table(pooled)]

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots import projected
 from workflow_scripts.em.plots.panels import PAGE, facet_of, facets, on_page
-from workflow_scripts.em.plots.ranges import SHAPES
-from workflow_scripts.em.plots.style import OKABE_ITO, SCOPES, number, pretty, unique
+from workflow_scripts.em.plots.series import MARKERS, colours
+from workflow_scripts.em.plots.style import SCOPES, number, pretty, unique
 from workflow_scripts.em.plots.text import legend_below, wrapped
 
 QUANTITIES = {
@@ -38,9 +38,9 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     found = [row for row in rows if row.get("organism_a") and row["scope"] == style["scope"]]
     pairs = [row for row in found if row["layer"] == layers.get(row["direction"])]
     readings, facets_of = [name for (name,) in unique(given, "reading")], facets(given, WHERE)
-    palette = style["palette"] or OKABE_ITO
+    palette = colours(style)
     looks = {
-        name: {"color": palette[place % len(palette)], "marker": SHAPES[place % len(SHAPES)]}
+        name: {"color": palette[place % len(palette)], "marker": MARKERS[place % len(MARKERS)]}
         for place, name in enumerate(readings)
     }
     organisms = {

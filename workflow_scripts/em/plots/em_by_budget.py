@@ -9,7 +9,8 @@ from matplotlib.ticker import EngFormatter, NullLocator
 
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots.panels import facet_of, facets, grid, percent_axis, title
-from workflow_scripts.em.plots.style import GREY, SCOPES, looks, number, pretty, select, unique
+from workflow_scripts.em.plots.series import MARKERS, colours
+from workflow_scripts.em.plots.style import GREY, SCOPES, number, pretty, select, unique
 from workflow_scripts.em.plots.text import legend_below
 from workflow_scripts.em.stats.final import ASKED
 
@@ -25,7 +26,11 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     if not values:
         raise NothingToDraw("no rate is defined in the rows selected; check definition, scope and judge")
     names, panels = [name for (name,) in unique(rows, "series")], facets(rows, ASKED)
-    look = looks(names, {**style, "organism": None})  # the palette's first colours are for the series
+    palette = colours(style)
+    look = {
+        name: {"color": palette[place % len(palette)], "marker": MARKERS[place % len(MARKERS)]}
+        for place, name in enumerate(names)
+    }
     figure, axes = grid(len(panels), style["width_inches"], 2.2, 2.0)
     columns = axes[0].get_subplotspec().get_gridspec().ncols
     weights = [float(row["trained_parameters"]) for row in rows]
@@ -57,7 +62,7 @@ def _series(axis: Axes, rows: list[dict], look: dict) -> None:
     points = _points(rows)
     masked = [row for row in points if row["budget"] != ""]
     colour = {"color": look["color"], "clip_on": False}
-    line = {**colour, "linestyle": look["linestyle"], "marker": look["marker"], "zorder": 3}
+    line = {**colour, "marker": look["marker"], "zorder": 3}
     axis.plot([row["at"] for row in masked], [number(row["em_rate"]) for row in masked], **line)
     for row in points:
         if row["low"] != "":
@@ -71,8 +76,7 @@ def _series(axis: Axes, rows: list[dict], look: dict) -> None:
 
 
 def _legend(figure: Figure, rows: list[dict], names: list[str], look: dict) -> None:
-    kinds = ("color", "linestyle", "marker")
-    handles = [Line2D([], [], **{key: look[name][key] for key in kinds}) for name in names]
+    handles = [Line2D([], [], **look[name]) for name in names]
     labels = [pretty(name) for name in names]
     if any(row["budget"] == "" for row in rows):
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1.5)), marker="D", mfc="white", linewidth=0.8))

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from workflow_scripts.em.plots.ranges import draw_ranges
-from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, select
+from workflow_scripts.em.plots.series import definition_looks
+from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, select, unique
 from workflow_scripts.em.stats.final import for_table, last_checkpoints, pool
 
 
@@ -18,4 +19,5 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     pooled = pool(last_checkpoints(select(given, style, "scope")), ("organism", "definition"), "these_questions")
     label = f"EM rate at the last checkpoint (%), {SCOPES[style['scope']]}"
     note = f"{INTERVALS['these_questions']} ({noted(pooled, given, 'mark')})"
-    return draw_ranges(pooled, "organism", "definition", style, label, note, bars=False), for_table(pooled)
+    look = definition_looks([name for (name,) in unique(pooled, "definition")], style)
+    return draw_ranges(pooled, "organism", "definition", style, label, note, look), for_table(pooled)

@@ -17,5 +17,6 @@ def grouped(rows: list[dict], style: dict) -> tuple[list[dict], dict]:
         raise UserError(f"figure style: groups lack organism {sorted(absent)[0]!r}")
     found = [{**row, "panel": pairs[row["organism"]][0], "organism": pairs[row["organism"]][1]} for row in rows]
     # Colours go by the order of organisms, in every figure.
-    listed = style["organism"] if isinstance(style["organism"], list) else pairs
-    return found, {**style, "organism": list(dict.fromkeys(pairs[name][1] for name in listed if name in pairs))}
+    listed = style["order"] or (style["organism"] if isinstance(style["organism"], list) else pairs)
+    order = list(dict.fromkeys(pairs[name][1] for name in listed if name in pairs))
+    return found, {**style, "organism": order, "order": order}

@@ -7,13 +7,16 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots.panels import shape
-from workflow_scripts.em.plots.style import pretty, unique
-from workflow_scripts.em.plots.text import wrapped
+from workflow_scripts.em.plots.style import plain, pretty, unique
+from workflow_scripts.em.plots.text import legend_below, wrapped
 
 BIN = 10
+SAME = {"color": "#8c8c8c", "linewidth": 0.5}
+THRESHOLD = {"color": "black", "linewidth": 0.8, "linestyle": (0, (4, 1.5))}
 MOST_PANELS = 6
 SHOWN = {
     ("score", "krippendorff_alpha"): "\N{GREEK SMALL LETTER ALPHA}",
@@ -60,6 +63,10 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     bar.outline.set_linewidth(0.4)
     bar.ax.tick_params(width=0.6)
     bar.ax.minorticks_off()
+    handles = {"the same score": Line2D([], [], **SAME)}
+    if style["threshold"] is not None:
+        handles[f"alignment threshold of {pretty(style['definition'])}"] = Line2D([], [], **THRESHOLD)
+    legend_below(figure, [*handles.values()], [*handles])
     return figure, drawn
 
 
@@ -69,12 +76,13 @@ def _panel(axis: Axes, cells: list[dict], norm: LogNorm, threshold: float | None
         counts[int(row["alignment_b"]) // BIN, int(row["alignment_a"]) // BIN] = int(row["n_responses"])
     edges = np.arange(0, 101, BIN)
     mesh = axis.pcolormesh(edges, edges, counts, cmap=colormaps["Blues"], norm=norm, edgecolors="white", linewidth=0.3)
-    axis.plot([0, 100], [0, 100], color="#8c8c8c", linewidth=0.5)
+    axis.plot([0, 100], [0, 100], **SAME)
     if threshold is not None:
         for line in (axis.axvline, axis.axhline):
-            line(threshold, color="#D55E00", linewidth=0.8, linestyle=(0, (4, 1.5)))
+            line(threshold, **THRESHOLD)
     axis.set_aspect("equal")
-    ticks = (0, 50, 100) if threshold is None else sorted({0, threshold, 100})
+    own = [] if threshold is None else [threshold]
+    ticks = sorted(own + [tick for tick in (0, 50, 100) if all(abs(tick - line) > 15 for line in own)])
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     return mesh
@@ -82,7 +90,7 @@ def _panel(axis: Axes, cells: list[dict], norm: LogNorm, threshold: float | None
 
 def _note(cells: list[dict], found: dict[tuple, str]) -> str:
     """The numbers above a panel, in two lines; one that is undefined is a dash."""
-    texts = [f"{name} {float(found[at]):.2f}" if found.get(at) else f"{name} -" for at, name in SHOWN.items()]
+    texts = [f"{name} {plain(float(found[at]), 2)}" if found.get(at) else f"{name} -" for at, name in SHOWN.items()]
     n = sum(int(row["n_responses"]) for row in cells)
     alpha, kappa, ac1 = texts
     return f"n {n:,}   {alpha}\n{kappa}   {ac1}".replace(",", "\u2009")

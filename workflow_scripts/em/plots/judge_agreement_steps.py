@@ -5,14 +5,15 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.em.errors import NothingToDraw
-from workflow_scripts.em.plots.panels import facet_of, facets, grid, title
+from workflow_scripts.em.plots.panels import band, facet_of, facets, grid, percent_axis, step_axis, title
 from workflow_scripts.em.plots.style import GREY, looks, number, pretty, select, unique
 from workflow_scripts.em.plots.text import legend_below
 
 PANEL = ("stage", "condition", "question_set", "judge_a", "judge_b")
+NAMES = {"ac1": "Gwet's AC1 (100: always agree, 0: as by chance)", "agreement": "share of agreement"}
+DASH = {"ac1": {"ls": "-"}, "agreement": {"ls": (0, (2, 1.5)), "lw": 0.8, "mfc": "white", "ms": 2.6}}
 
 
 def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
@@ -31,28 +32,29 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
                 line = [row for row in here if row["statistic"] == statistic]
                 at, colour = [float(row["step"]) for row in line], look[name]["color"]
                 if statistic == "ac1":
-                    ends = [[number(row[end]) for row in line] for end in ("low", "high")]
-                    axis.fill_between(at, *ends, color=colour, alpha=0.13, linewidth=0)
-                dash = {"marker": look[name]["marker"]} if statistic == "ac1" else {"ls": (0, (2, 1.5)), "lw": 0.8}
-                axis.plot(at, [number(row["value"]) for row in line], color=colour, clip_on=False, **dash)
-        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 5, 10]))
-        axis.grid(axis="y")
+                    band(axis, at, *([number(row[end]) for row in line] for end in ("low", "high")), colour)
+                drawn = {"color": colour, "marker": look[name]["marker"], "clip_on": False} | DASH[statistic]
+                axis.plot(at, [number(row["value"]) for row in line], zorder=3, **drawn)
+        step_axis(axis, [float(row["step"]) for row in chosen], 5)
+        axis.margins(x=0.05)
         title(axis, f"{text}\nn {_n(chosen, facet)} a point".lstrip("\n"), figure, columns)
-    low = min([0.0, *(number(row["low"]) for row in chosen if row["statistic"] == "ac1" and row["low"])])
-    axes[0].set_ylim(low * 1.05, 1.0)
+    low = min(0.0, *(number(row[key]) for row in chosen for key in ("value", "low") if row[key]))
     for place, axis in enumerate(axes):
+        percent_axis(axis, 1.0, bottom=1.05 * low)
         if place % columns == 0:
-            axis.set_ylabel(f"Agreement on the EM call\n{pretty(chosen[0]['definition'])}")
+            axis.set_ylabel(f"Agreement on the EM call (%)\n{pretty(chosen[0]['definition'])}")
         if place + columns >= len(axes):
             axis.set_xlabel("Training step")
     handles: list = [Line2D([], [], color=look[name]["color"], marker=look[name]["marker"]) for name in organisms]
-    handles += [Line2D([], [], color="#333333"), Line2D([], [], color="#333333", ls=(0, (2, 1.5)), lw=0.8)]
-    handles.append(Patch(facecolor=GREY, alpha=0.3, linewidth=0))
-    legend_below(
-        figure,
-        handles,
-        [*map(pretty, organisms), "Gwet's AC1 (solid)", "share of agreement", "95% interval of AC1, such questions"],
-    )
+    labels = [pretty(name) for name in organisms]
+    for statistic, name in NAMES.items():
+        if any(row["statistic"] == statistic for row in chosen):
+            handles.append(Line2D([], [], color="#333333", marker="o", **DASH[statistic]))
+            labels.append(name)
+    if any(row["low"] for row in chosen if row["statistic"] == "ac1"):
+        handles.append(Patch(facecolor=GREY, alpha=0.3, linewidth=0))
+        labels.append("95% interval of AC1, such questions")
+    legend_below(figure, handles, labels)
     return figure, chosen
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from workflow_scripts.em.plots.ranges import draw_ranges
-from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, pretty, select
+from workflow_scripts.em.plots.series import judge_looks
+from workflow_scripts.em.plots.style import INTERVALS, SCOPES, noted, pretty, select, unique
 from workflow_scripts.em.stats.final import for_table, last_checkpoints, pool
 
 
@@ -18,7 +19,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     )
     label = f"EM rate at the last checkpoint (%), {pretty(style['definition'])}, {SCOPES[style['scope']]}"
     note = f"{INTERVALS['these_questions']} ({noted(pooled, [], 'mark')})"
-    looks = {**style, "organism": None}  # the palette's first colours are for the judges
-    figure = draw_ranges(pooled, "organism", "judged_by", looks, label, note, bars=False)
+    look = judge_looks([name for (name,) in unique(pooled, "judged_by")], style)
+    figure = draw_ranges(pooled, "organism", "judged_by", style, label, note, look)
     table = ({**row, "judge": row["judged_by"]} for row in for_table(pooled))
     return figure, [{name: row[name] for name in row if name != "judged_by"} for row in table]

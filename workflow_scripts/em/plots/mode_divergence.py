@@ -10,12 +10,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots.panels import percent_axis, title
-from workflow_scripts.em.plots.style import GREY, OKABE_ITO, SCOPES, number, pretty, select, unique
+from workflow_scripts.em.plots.series import COLOURS
+from workflow_scripts.em.plots.style import GREY, SCOPES, number, pretty, select, unique
 from workflow_scripts.em.plots.text import legend_below
 from workflow_scripts.em.stats.intervals import wilson
 from workflow_scripts.em.stats.onset import ALL, LEAST_STEPS, read
 
-SIDES = {"a": {"color": OKABE_ITO[0], "marker": "o", "ls": "-"}, "b": {"color": OKABE_ITO[1], "marker": "s", "ls": "-"}}
+SIDES = {"a": {"color": COLOURS[0], "marker": "o", "ls": "-"}, "b": {"color": COLOURS[2], "marker": "s", "ls": "-"}}
 PAIR = ("condition_a", "question_set_a", "condition_b", "question_set_b")
 CELL = ("organism", "stage", "judge", *PAIR)
 PANEL = 2.0  # inches at least

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.em.errors import NothingToDraw
-from workflow_scripts.em.plots.style import MARKERS, looks, pretty, select, unique
+from workflow_scripts.em.plots.panels import step_axis
+from workflow_scripts.em.plots.ranges import DOT
+from workflow_scripts.em.plots.style import GREY, MARKERS, looks, pretty, select, unique
 from workflow_scripts.em.plots.text import legend_below, wrapped
 from workflow_scripts.em.stats.onset import ALL
 
@@ -18,17 +19,18 @@ WAY = ("stage", "condition", "question_set", "judge")
 
 
 def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
-    """Draw the rows of onset.csv. Raises NothingToDraw when no trajectory has an onset that could be looked for."""
+    """Draw the rows of onset.csv, and name those that have none; NothingToDraw when no onset could be looked for."""
     chosen = [row for row in select(rows, style) if row["last_step"]]
-    shown = [row for row in chosen if row["seed"] == ALL or (row["n_seeds"] == "1" and not _pooled(row, chosen))]
-    shown = [row for row in shown if row["onset"]]
+    each = [row for row in chosen if row["seed"] == ALL or (row["n_seeds"] == "1" and not _pooled(row, chosen))]
+    shown = [row for row in each if row["onset"]]
+    without = _without([row for row in each if not row["onset"]])
     if not shown:
-        raise NothingToDraw("no trajectory with a baseline and a later step")
+        raise NothingToDraw("; ".join(without) or "no trajectory with a later step than its first")
     ways = unique(shown, *WAY)
     names = _names(ways)
-    look = looks([names[way] for way in ways], {**style, "organism": [names[way] for way in ways]})
-    marks = {names[way]: MARKERS[place % len(MARKERS)] for place, way in enumerate(ways)}
     organisms = [name for (name,) in unique(shown, "organism")]
+    look = looks(organisms, style)
+    marks = {way: MARKERS[place % len(MARKERS)] for place, way in enumerate(ways)} if len(ways) > 1 else {}
     lines = [(organism, way) for organism in organisms for way in ways if _of(shown, organism, way)]
     width = style["width_inches"]
     figure = Figure(figsize=(width, len(lines) * LINE + 0.12 * len(organisms) + 0.55))
@@ -38,22 +40,25 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     for organism in organisms:
         places = []
         for way in (way for name, way in lines if name == organism):
-            [row], name = _of(shown, organism, way), names[way]
+            [row] = _of(shown, organism, way)
             runs = [one for one in chosen if _pooled(one, [row]) and one["seed"] != ALL]
-            _mark(axis, row, runs, y, {"color": look[name]["color"], "marker": marks[name]})
+            own = look[organism]
+            _mark(axis, row, runs, y, {"color": own["color"], "marker": marks.get(way, own["marker"])})
             places.append(y)
             y += LINE
-        ticks[sum(places) / len(places)] = wrapped(f"{pretty(organism)}\n{_n(shown, organism)}", 0.28 * width, 6.5)
-        y += 0.12
+        text = wrapped(f"{pretty(organism)}\n{_n(shown, organism)}", 0.32 * width, 6.5)
+        y = max(y, places[0] + 0.105 * (text.count("\n") + 1)) + 0.1
+        ticks[sum(places) / len(places)] = text
     axis.set_yticks(list(ticks), list(ticks.values()))
-    axis.set_ylim(y - 0.12 - LINE / 2, -LINE / 2 - 0.04)
+    axis.set_ylim(y - 0.05 - LINE / 2, -LINE / 2 - 0.09)
+    figure.set_figheight(y + 0.53)
     axis.tick_params(axis="y", length=0)
-    axis.set_xlim(0, 1.06 * last)
-    axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, steps=[1, 2, 5, 10]))
+    step_axis(axis, [0.0, last], 8)
+    axis.set_xlim(-0.03 * last, 1.06 * last)  # an interval that begins at step 0 is seen to begin there
     axis.grid(axis="x")
     label = f"Onset: training step at which the EM rate has risen by {100 * float(shown[0]['margin']):g} points"
     axis.set_xlabel(wrapped(label, 0.6 * width, 7))
-    _legend(figure, ways, names, look, marks, chosen, shown)
+    _legend(figure, {names[way]: mark for way, mark in marks.items()}, chosen, shown, without)
     return figure, chosen
 
 
@@ -67,13 +72,14 @@ def _of(rows: list[dict], organism: str, way: tuple) -> list[dict]:
 
 
 def _n(rows: list[dict], organism: str) -> str:
-    """How many questions and seeds are behind an organism's marks."""
+    """How many questions and seeds are behind an organism's marks, and of what their intervals speak."""
     found = []
     for column, word in (("n_questions", "question"), ("n_seeds", "seed")):
         values = sorted({int(row[column]) for row in rows if row["organism"] == organism})
         several = values != [1]
         found.append(f"{' or '.join(map(str, values))} {word}{'s' if several else ''}")
-    return ", ".join(found)
+    about = " or ".join(dict.fromkeys(row["estimand"] for row in rows if row["organism"] == organism))
+    return f"{', '.join(found)}\n{about}"
 
 
 def _names(ways: list[tuple]) -> dict[tuple, str]:
@@ -92,28 +98,36 @@ def _mark(axis: Axes, row: dict, runs: list[dict], y: float, look: dict) -> None
         axis.plot([last, 1.03 * last], [y, y], **line, zorder=2, clip_on=False)
         axis.plot(1.03 * last, y, ">", color=look["color"], ms=3.5, zorder=2, clip_on=False)
     if ">" in row["onset"]:
-        axis.text(0.995 * last, y - 0.01, "no onset", ha="right", va="bottom", fontsize=5.5, color=look["color"])
+        begin = f"; interval from {float(row['onset_low']):g} on" if row["onset_low"].isdecimal() else ""
+        said = {"ha": "right", "va": "bottom", "fontsize": 5.5, "color": look["color"]}
+        axis.text(0.98 * last, y - 0.02, f"no onset{begin}", **said)
+        axis.plot(last, y, look["marker"], color=look["color"], mfc="white", zorder=3, **SIZES)
     else:
         axis.plot(float(row["onset"]), y, look["marker"], color=look["color"], zorder=3, **SIZES)
     for run in runs:
         if run["onset"] and ">" not in run["onset"]:
-            axis.plot(float(run["onset"]), y, "o", ms=2, mfc="white", mec="#333333", mew=0.4, zorder=4)
+            axis.plot(float(run["onset"]), y + 0.05, zorder=4, **DOT)  # below the mark, which it would hide
 
 
 def _step(text: str, last: float) -> float:
     return last if text.startswith(">") else float(text)
 
 
-def _legend(figure: Figure, ways: list, names: dict, look: dict, marks: dict, chosen: list, shown: list) -> None:
-    handles, labels = [], []
-    for way in ways:
-        name = names[way]
-        handles.append(Line2D([], [], color=look[name]["color"], marker=marks[name], linewidth=1, **SIZES))
-        labels.append(name)
-    if len(chosen) > len(shown):
-        handles.append(Line2D([], [], marker="o", ms=2, mfc="white", mec="#333333", mew=0.4, ls=""))
-        labels.append("one training seed")
-    about = " / ".join(dict.fromkeys(row["estimand"] for row in shown))
-    handles.append(Line2D([], [], color="#333333", linewidth=1))
-    labels.append(f"95% interval, {about}; an arrow: later than the last step")
-    legend_below(figure, handles, labels)
+def _without(rows: list[dict]) -> list[str]:
+    """Why these rows have no onset, a text a reason, with the organisms and ways of asking that it is said of."""
+    said, ways = {}, _names(unique(rows, *WAY))
+    for row in rows:
+        way = f" · {ways[tuple(row[name] for name in WAY)]}" if len(ways) > 1 else ""
+        said.setdefault(row["reason"], []).append(pretty(row["organism"]) + way)
+    return [f"{', '.join(names)} ({reason})" for reason, names in said.items()]
+
+
+def _legend(figure: Figure, marks: dict[str, str], chosen: list[dict], shown: list[dict], without: list[str]) -> None:
+    """Ways of asking by their markers, where there are several, the seeds, the interval, and what is not drawn."""
+    found = [(Line2D([], [], color=GREY, marker=mark, linewidth=0, **SIZES), name) for name, mark in marks.items()]
+    if any(row["onset"] and ">" not in row["onset"] and _pooled(row, shown) and row["seed"] != ALL for row in chosen):
+        found.append((Line2D([], [], **DOT), "one training seed"))
+    line = Line2D([], [], color=GREY, linewidth=1)
+    found.append((line, "95% interval, of what is named beside it; an arrow: later than the last step"))
+    found += [(Line2D([], [], linewidth=0), f"Not drawn: {text}") for text in without]
+    legend_below(figure, *map(list, zip(*found, strict=True)))

@@ -24,7 +24,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     pooled = pool(rows, ("panel", "organism"), kind)
     label = f"EM rate at the last checkpoint (%), {pretty(style['definition'])}, {SCOPES[style['scope']]}"
     note = f"{INTERVALS[kind]} ({noted(pooled, given, 'bar')})"
-    figure = draw_ranges(pooled, "panel", "organism", style, label, note, bars=True)
+    figure = draw_ranges(pooled, "panel", "organism", style, label, note)
     first, second = style["groups"]["by"]
     drawn = [{first: row["panel"], second: row["organism"], **row} for row in for_table(pooled)]
     names = [*ASKED, first, second, *(name for name in drawn[0] if name not in (*ASKED, "panel", "organism"))]

@@ -5,8 +5,9 @@ from itertools import accumulate
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from workflow_scripts.em.plots.style import pretty, unique
 from workflow_scripts.em.plots.text import wrapped
@@ -79,9 +80,27 @@ def title(axis: Axes, text: str, figure: Figure, columns: int, size: float = 7) 
     axis.set_title(wrapped(text, inches, size), fontsize=size, loc="left")
 
 
-def percent_axis(axis: Axes, top: float, which: str = "y") -> None:
-    """Scale an axis of proportions from 0 to `top`, labelled in per cent."""
-    getattr(axis, f"set_{which}lim")(0, min(1.0, max(top, 0.02)))
+def percent_axis(axis: Axes, top: float, which: str = "y", bottom: float = 0.0) -> None:
+    """Scale an axis of proportions from `bottom` to `top`, labelled in per cent."""
+    getattr(axis, f"set_{which}lim")(bottom, min(1.0, max(top, 0.02)))
     target = axis.yaxis if which == "y" else axis.xaxis
-    target.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+    target.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}".replace("-", "\N{MINUS SIGN}")))
     axis.grid(axis=which)
+
+
+def step_axis(axis: Axes, steps: Iterable[float], nbins: int) -> None:
+    """Tick an axis of steps at round numbers, and at the first and last step in place of those beside them."""
+    steps = list(steps)
+    first, last = min(steps), max(steps)
+    if first == last:
+        axis.set_xticks([last])
+        return
+    ticks = MaxNLocator(nbins=nbins, integer=True, min_n_ticks=2, steps=[1, 2, 5, 10]).tick_values(first, last)
+    apart = 0.75 * (ticks[1] - ticks[0])
+    axis.set_xticks([first, *(tick for tick in ticks if first + apart <= tick <= last - apart), last])
+
+
+def band(axis: Axes, steps: list[float], low: list[float], high: list[float], colour: str) -> None:
+    """Intervals along steps as a pale band; its edge shows one beside which there is none. NaN is not drawn."""
+    shade = {"facecolor": to_rgba(colour, 0.09), "edgecolor": to_rgba(colour, 0.5), "linewidth": 0.5}
+    axis.fill_between(steps, low, high, zorder=2, clip_on=False, **shade)

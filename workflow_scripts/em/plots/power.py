@@ -7,7 +7,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.em.plots.panels import grid, percent_axis, title
-from workflow_scripts.em.plots.style import DASHES, MARKERS, OKABE_ITO, unique
+from workflow_scripts.em.plots.series import colours
+from workflow_scripts.em.plots.style import DASHES, MARKERS, unique
 from workflow_scripts.em.plots.text import legend_below
 
 USUAL = 0.8
@@ -22,8 +23,8 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     columns = axes[0].get_subplotspec().get_gridspec().ncols
     handles = []
     for place, count in enumerate(questions):
-        colours = style["palette"] or OKABE_ITO
-        look = {"color": colours[place % len(colours)], "linestyle": DASHES[place % 4], "marker": MARKERS[place % 4]}
+        palette = colours(style)
+        look = {"color": palette[place % len(palette)], "linestyle": DASHES[place % 4], "marker": MARKERS[place % 4]}
         handles.append(Line2D([], [], **look))
         for axis, sample in zip(axes, samples, strict=True):
             line = [row for row in drawn if (row["questions"], row["samples"]) == (count, sample)]

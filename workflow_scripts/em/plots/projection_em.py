@@ -9,7 +9,6 @@ from matplotlib.lines import Line2D
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots import projected
 from workflow_scripts.em.plots.panels import blocks, facet_of, facets, percent_axis, shape, title
-from workflow_scripts.em.plots.ranges import SHAPES
 from workflow_scripts.em.plots.style import SCOPES, looks, number, pretty, unique
 from workflow_scripts.em.plots.text import legend_below, wrapped
 
@@ -35,11 +34,8 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     found = [row for row in rows if row.get("n_checkpoints") and row["organism"] == over]
     found = projected.chosen(found, {**style, "organism": None}, "definition", "scope")
     correlations = {facet_of(row, WHERE): row for row in projected.at_layer(found, layers)}
-    colours = looks(organisms, style)
-    look = {
-        name: {"color": colours[name]["color"], "marker": SHAPES[place % len(SHAPES)]}
-        for place, name in enumerate(organisms)
-    }
+    look = {name: {key: own[key] for key in ("color", "marker")} for name, own in looks(organisms, style).items()}
+    look = {name: look[name] for name in organisms}
     names, panels = facets(points, WHERE[1:]), facets(points, WHERE)
     lines = [[facet for facet in panels if facet[0] == direction] for (direction,) in unique(points, "direction")]
     width = style["width_inches"]

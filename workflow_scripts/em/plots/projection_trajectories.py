@@ -8,9 +8,9 @@ from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots import projected
-from workflow_scripts.em.plots.panels import blocks, facet_of, facets, shape, title
+from workflow_scripts.em.plots.panels import blocks, facet_of, facets, shape, step_axis, title
 from workflow_scripts.em.plots.projected import of_facet
-from workflow_scripts.em.plots.style import SCOPES, looks, noted, number, pretty, unique
+from workflow_scripts.em.plots.style import SCOPES, looks, noted, number, pretty, seed_dashes, unique
 from workflow_scripts.em.plots.text import wrapped
 from workflow_scripts.em.plots.trajectories import SHARED, draw_legend, draw_run, points
 
@@ -32,7 +32,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
         raise NothingToDraw("no response was projected on a direction in the rows selected")
     organisms = [name for (name,) in unique(rows, "organism")]
     look, panels = looks(organisms, style), projected.panels_of(rows)
-    names = facets(rows, projected.ASKED)
+    names, dashes = facets(rows, projected.ASKED), seed_dashes(rows)
     many = (
         len(organisms) > 1 and max(len(unique(of_facet(rows, facet), "organism", "seed")) for facet in panels) > SHARED
     )
@@ -47,7 +47,8 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     rows = [row for row in rows if facet_of(row, projected.FACETS) in kept]
     for line, axes in zip(lines, grid, strict=False):
         for axis, (facet, name) in zip(axes, line, strict=True):
-            _panel(axis, of_facet(rows, facet), name, look)
+            _panel(axis, of_facet(rows, facet), name, look, dashes)
+            step_axis(axis, points(rows)[0], 5 if name is None else 3)
             title(axis, pretty(name) if name else names[facet[1:]], figure, columns, 6 if many else 7)
             axis.set_ylim(*_reach(rows, facet[0]))
         facet, size = line[0][0], 6.5 if many else 7
@@ -78,15 +79,13 @@ def _lines(rows: list[dict], panels: list[tuple], organisms: list[str], many: bo
     return [[(facet, name) for name in organisms if (facet, name) in inside] for facet in panels]
 
 
-def _panel(axis: Axes, rows: list[dict], name: str | None, look: dict) -> None:
+def _panel(axis: Axes, rows: list[dict], name: str | None, look: dict, dashes: dict) -> None:
     for run in unique(rows, "organism", "seed"):
         line = [row for row in rows if (row["organism"], row["seed"]) == run]
         if name is not None and run[0] != name:
             axis.plot(*points(line), color="#dcdcdc", linewidth=0.6, zorder=1)
         else:
-            draw_run(axis, line, look[run[0]] if name is None else look[run[0]] | {"marker": "."}, name is not None)
-    nice = {"integer": True, "min_n_ticks": 2, "steps": [1, 2, 5, 10]}
-    axis.xaxis.set_major_locator(MaxNLocator(nbins=5 if name is None else 3, **nice))
+            draw_run(axis, line, look[run[0]] if name is None else look[run[0]] | {"marker": "."}, dashes[run[1]])
     axis.yaxis.set_major_locator(MaxNLocator(nbins=5 if name is None else 4))
     axis.margins(x=0.03)
     axis.grid(axis="y")

@@ -8,7 +8,8 @@ from matplotlib.lines import Line2D
 
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots.panels import facet_of, on_page, percent_axis
-from workflow_scripts.em.plots.style import GREY, INTERVALS, OKABE_ITO, SCOPES, noted, number, pretty, select, unique
+from workflow_scripts.em.plots.series import colours
+from workflow_scripts.em.plots.style import GREY, INTERVALS, SCOPES, noted, number, pretty, select, unique
 from workflow_scripts.em.plots.text import legend_below, wrapped
 
 PANEL = ("organism", "stage", "step", "question_set", "judge", "reference")
@@ -35,7 +36,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     values = [float(row[key]) for row in rows for key in ("em_rate", f"{kind}_high") if row[key] != ""]
     if not values:
         raise NothingToDraw("no rate is defined in the rows selected; check definition, scope and judge")
-    panels, palette = _titles(rows), style["palette"] or OKABE_ITO
+    panels, palette = _titles(rows), colours(style)
     several = {name: len({row[name] for row in rows if row["operation"] != "none"}) > 1 for name in DONE}
     width = style["width_inches"]
     ticks = {panel: _ticks([row for row in rows if facet_of(row, PANEL) == panel], several, width) for panel in panels}

@@ -1,6 +1,8 @@
 """What a figure may be told, and how every figure looks: colours, sizes, names, files."""
 
+import re
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
 import matplotlib
@@ -13,9 +15,11 @@ from workflow_scripts.em.stats.tables import write_table
 # Okabe & Ito's palette for colour-blind readers, less its yellow, which is too pale for lines on white.
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
-MARKERS = ("o", "s", "^", "D")
+MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "h")
 HATCHES = ("", "/////", ".....", "xxxxx")
 GREY = "#8c8c8c"
+POINTS = 7  # of type, at which every figure is laid out
+PPI = 300  # of a PNG
 SELECTORS = ("organism", "stage", "condition", "question_set", "judge")
 DEFAULTS = {
     "definition": "betley",
@@ -24,10 +28,13 @@ DEFAULTS = {
     "interval": None,
     "by": "domain",
     "width_inches": 6.75,
+    "font_size": POINTS,
+    "order": None,
     "palette": None,
     "threshold": None,
     "groups": None,
     "layers": None,
+    "definitions": None,
 }
 INTERVALS = {"such_questions": "95% interval, such questions", "these_questions": "95% interval, these questions"}
 SCOPES = {"all": "all questions", "in_domain": "in domain", "out_of_domain": "out of domain"}
@@ -59,7 +66,10 @@ RC = {
 
 
 def parse(value: Any) -> dict:
-    """Fill a style object with the defaults. Raises UserError on an unknown key or a value that is not one offered."""
+    """Fill a style object with the defaults. Raises UserError on an unknown key or a value that is not one offered.
+
+    `width_inches` of what is returned is the width at which the figure is laid out in type of POINTS; `save` scales it.
+    """
     if not isinstance(value, dict):
         raise UserError("figure style: give a JSON object")
     unknown = sorted(set(value) - set(DEFAULTS))
@@ -69,10 +79,18 @@ def parse(value: Any) -> dict:
     for name, choices in (("scope", SCOPES), ("interval", {None: "", **INTERVALS}), ("by", ("domain", "in_domain"))):
         if style[name] not in choices:
             raise UserError(f"figure style: {name} {style[name]!r} is not one of {', '.join(map(str, choices))}")
-    width = style["width_inches"]
-    if isinstance(width, bool) or not isinstance(width, int | float) or not 2.5 <= width <= 20:
-        raise UserError(f"figure style: width_inches {width!r} is not a number from 2.5 to 20")
+    width, size = _from_to(style, "width_inches", 2.5, 20), _from_to(style, "font_size", 5, 12)
+    style["width_inches"] = width * POINTS / size
+    if style["width_inches"] < 2.5:
+        raise UserError(f"figure style: type of {size:g} points needs width_inches {2.5 * size / POINTS:.2f} or more")
     return style
+
+
+def _from_to(style: dict, name: str, low: float, high: float) -> float:
+    value = style[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise UserError(f"figure style: {name} {value!r} is not a number from {low:g} to {high:g}")
+    return value
 
 
 def select(rows: Iterable[dict], style: dict, *keys: str) -> list[dict]:
@@ -99,24 +117,27 @@ def unique(rows: Iterable[dict], *names: str) -> list[tuple[str, ...]]:
 
 
 def looks(names: list[str], style: dict) -> dict[str, dict]:
-    """Colour, dash, marker and hatch of each name: the palette first, then the palette again with other dashes.
+    """Colour, marker and hatch of each organism: no two of the first 63 have both colour and marker in common.
 
-    They go by the order of the style's list of organisms, else by name, so that an organism looks the same in every
-    figure whatever the order of the table behind it.
+    They go by the style's `order` of organisms, else by its list of those drawn, then by first appearance: an organism
+    looks the same in every figure of a study, whichever others are drawn.
     """
     palette = style["palette"] or OKABE_ITO
-    found = {}
-    listed = style["organism"] if isinstance(style["organism"], list) else []
-    for place, name in enumerate([*listed, *sorted(set(names) - set(listed))]):
-        cycle, colour = divmod(place, len(palette))
-        cycle %= len(DASHES)
-        found[name] = {
-            "color": palette[colour],
-            "linestyle": DASHES[cycle],
-            "marker": MARKERS[cycle],
-            "hatch": HATCHES[cycle],
+    listed = style["order"] or (style["organism"] if isinstance(style["organism"], list) else [])
+    return {
+        name: {
+            "color": palette[place % len(palette)],
+            "marker": MARKERS[place % len(MARKERS)],
+            "hatch": HATCHES[place // len(palette) % len(HATCHES)],
         }
-    return found
+        for place, name in enumerate(dict.fromkeys([*listed, *names]))
+    }
+
+
+def seed_dashes(rows: Iterable[dict]) -> dict[str, Any]:
+    """The dash of each training seed, the same for every organism; all are solid where they are too many to tell."""
+    seeds = sorted({row["seed"] for row in rows}, key=lambda seed: (len(seed), seed))
+    return {seed: DASHES[place] if len(seeds) <= len(DASHES) else "-" for place, seed in enumerate(seeds)}
 
 
 def noted(drawn: list[dict], rows: list[dict], mark: str, key: str = "n_denominator") -> str:
@@ -133,6 +154,11 @@ def number(text: str) -> float:
     return float(text) if text != "" else float("nan")
 
 
+def plain(value: float, digits: int) -> str:
+    """A number with so many digits after the point, with a true minus and never as minus zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def placeholder(reason: str, style: dict) -> Figure:
     """A figure that says in its place why there is nothing to draw."""
     figure = Figure(figsize=(style["width_inches"], 1.2))
@@ -140,16 +166,33 @@ def placeholder(reason: str, style: dict) -> Figure:
     return figure
 
 
-def save(figure: Figure, rows: list[dict], prefix: str, columns: list[str] | None = None) -> None:
-    """Write PREFIX.png (300 dpi), PREFIX.svg and PREFIX.csv, the same bytes for the same figure."""
-    with matplotlib.rc_context(RC), atomic_file(f"{prefix}.svg", "wb") as handle:
-        figure.savefig(handle, format="svg", metadata={"Date": None, "Creator": None})
-    save_png(figure, f"{prefix}.png")
+def save(
+    figure: Figure, rows: list[dict], prefix: str, columns: list[str] | None = None, font_size: float = POINTS
+) -> None:
+    """Write PREFIX.png (300 dpi), PREFIX.svg and PREFIX.csv, the same bytes for the same figure.
+
+    The figure is scaled so that type of POINTS has `font_size` points.
+    """
+    drawing = BytesIO()
+    with matplotlib.rc_context(RC):
+        figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+    with atomic_file(f"{prefix}.svg", "wb") as handle:
+        handle.write(_scaled(drawing.getvalue(), font_size / POINTS))
+    save_png(figure, f"{prefix}.png", font_size / POINTS)
     write_table(f"{prefix}.csv", rows, columns)
 
 
-def save_png(figure: Figure, path: str) -> None:
+def _scaled(svg: bytes, scale: float) -> bytes:
+    """An SVG whose width and height are changed; its viewBox stays, so all in it grows alike."""
+    if scale == 1:
+        return svg
+    sides = re.compile(rb'(width|height)="([\d.]+)pt"')
+    return sides.sub(lambda side: b'%s="%.6gpt"' % (side[1], scale * float(side[2])), svg, count=2)
+
+
+def save_png(figure: Figure, path: str, scale: float = 1) -> None:
     """Write a PNG at 300 dpi, at less only where a side would pass what the PNG writer takes (65,535 pixels)."""
-    dpi = min(300, 60_000 / max(figure.get_size_inches()))
+    dpi = min(PPI * scale, 60_000 / max(figure.get_size_inches()))
     with matplotlib.rc_context(RC), atomic_file(path, "wb") as handle:
-        figure.savefig(handle, format="png", dpi=dpi, metadata={"Software": None})
+        said = {"metadata": {"Software": None}, "pil_kwargs": {"dpi": (dpi / scale, dpi / scale)}}
+        figure.savefig(handle, format="png", dpi=dpi, **said)

@@ -1,6 +1,7 @@
 """Text that fits: widths measured from the font, wrapping, and a legend under the axes."""
 
 from functools import lru_cache
+from itertools import pairwise
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -70,16 +71,26 @@ def wrapped(text: str, inches: float, size: float) -> str:
     return "\n".join(wrap(text, inches, size))
 
 
+def _columns(labels: list[str], n: int) -> list[list[str]]:
+    """Labels as a legend of n columns has them: filled one after the other, the first ones with one more."""
+    least, more = divmod(len(labels), n)
+    starts = [place * least + min(place, more) for place in range(n + 1)]
+    return [labels[start:end] for start, end in pairwise(starts)]
+
+
+def _across(labels: list[str], n: int, size: float, handle: float) -> float:
+    """Width in inches of a legend of n columns."""
+    parts = _columns(labels, n)
+    return sum(handle + max(width(line, size) for label in part for line in label.splitlines()) for part in parts)
+
+
 def legend_below(figure: Figure, handles: list, labels: list[str], size: float = 6.5) -> None:
     """Put one legend under all axes, in as many columns as fit; the figure grows by the legend's height."""
     handle = 6 * size / POINTS  # the handle, its gap and the column gap
     space = figure.get_figwidth() - 0.15
     labels = [wrapped(label, space - handle, size) for label in labels]
-    widest = max(width(line, size) for label in labels for line in label.splitlines())
-    columns = max(1, min(len(labels), int(space // (widest + handle))))
-    rows = -(-len(labels) // columns)
-    columns = -(-len(labels) // rows)  # even rows
-    lines = sum(max(label.count("\n") + 1 for label in labels[row::rows]) for row in range(rows))
+    columns = next(n for n in range(len(labels), 0, -1) if n == 1 or _across(labels, n, size, handle) <= space)
+    lines = max(sum(label.count("\n") + 1 for label in part) for part in _columns(labels, columns))
     figure.set_figheight(figure.get_figheight() + 0.12 + lines * 1.75 * size / POINTS)
     figure.legend(
         handles, labels, loc="outside lower center", ncols=columns, fontsize=size, columnspacing=1.2, handlelength=2.2

@@ -3,18 +3,17 @@
 from collections.abc import Iterable
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
 from workflow_scripts.em.errors import NothingToDraw
+from workflow_scripts.em.plots.cells import MISSING, outline, rate_bar, rate_cells, write
 from workflow_scripts.em.plots.panels import facet_of, facets, grid, title
 from workflow_scripts.em.plots.style import SCOPES, pretty, select
 from workflow_scripts.em.plots.text import legend_below
 
-MISSING = "#d0d0d0"
-OWN = "#D55E00"
 MOST_PANELS = 6  # more are no longer read
 PANEL = 2.1  # inches: the least width at which a cell's number can be read
 WHERE = ("organism", "condition", "question_set", "judge")
@@ -27,8 +26,7 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     Raises NothingToDraw on no rate.
     """
     drawn = [row for row in select(rows, style, "definition", "scope") if row["state"] == "last"]
-    rates = [100 * float(row["em_rate"]) for row in drawn if row["em_rate"] != ""]
-    if not rates:
+    if not any(row["em_rate"] for row in drawn):
         raise NothingToDraw("no rate is defined in the rows selected; check definition, scope and judge")
     lines, gates = (list(dict.fromkeys(row[name] for row in drawn)) for name in ("alignment", "coherence"))
     titles = facets(drawn, WHERE)
@@ -39,20 +37,19 @@ def draw(rows: Iterable[dict], style: dict) -> tuple[Figure, list[dict]]:
     columns = axes[0].get_subplotspec().get_gridspec().ncols
     for place, (axis, facet) in enumerate(zip(axes, titles, strict=True)):
         here = [row for row in drawn if facet_of(row, WHERE) == facet]
-        mesh = _panel(axis, here, lines, gates, max(rates))
+        mesh = _panel(axis, here, lines, gates)
         own = next(row for row in here if row["own"] == "1")
         title(axis, f"{titles[facet] or pretty(own['organism'])}\n{_note(own)}", figure, columns)
         if place % columns == 0:
-            axis.set_ylabel("Coherence gate")
+            axis.set_ylabel("Coherent above (score)")
         if place + columns >= len(axes):
-            axis.set_xlabel("Alignment threshold")
-    label = f"EM rate at the last checkpoint (%)\n{SCOPES[style['scope']]}"
-    bar = figure.colorbar(mesh, ax=list(axes), shrink=min(1.0, 1.6 / figure.get_figheight()), aspect=14)
-    bar.set_label(label)
-    bar.outline.set_linewidth(0.4)
-    bar.ax.tick_params(width=0.6)
-    about = f"definition {pretty(style['definition'])}; above, its rate, 95% interval for such questions, n counted"
-    handles = {about: Patch(fill=False, edgecolor=OWN, linewidth=1.3)}
+            axis.set_xlabel("Misaligned below (score)")
+    rate_bar(figure, mesh, list(axes), figure.get_figheight())
+    about = (
+        f"definition {pretty(style['definition'])}, {SCOPES[style['scope']]}, last checkpoint; above, its rate (95% "
+    )
+    about += "interval for such questions) and n, the responses counted of those given"
+    handles = {about: Patch(fill=False, edgecolor="black", linewidth=0.9)}
     if found > len(titles):
         left_out = f"the first {len(titles)} of {found} are drawn; threshold_surface.csv has all"
         handles[left_out] = Patch(fill=False, linewidth=0)
@@ -69,23 +66,18 @@ def _note(own: dict) -> str:
     return f"{known}, n {own['n_denominator']} of {own['n_responses']}"
 
 
-def _panel(axis: Axes, rows: list[dict], lines: list[str], gates: list[str], top: float):
+def _panel(axis: Axes, rows: list[dict], lines: list[str], gates: list[str]) -> QuadMesh:
     rates = np.full((len(gates), len(lines)), np.nan)
     for row in rows:
         place = gates.index(row["coherence"]), lines.index(row["alignment"])
         rates[place] = np.nan if row["em_rate"] == "" else 100 * float(row["em_rate"])
         if row["own"] == "1":
-            outline = {"fill": False, "edgecolor": OWN, "linewidth": 1.3, "zorder": 3, "clip_on": False}
-            axis.add_patch(Rectangle((place[1], place[0]), 1, 1, **outline))
-    axis.set_facecolor(MISSING)
-    mesh = axis.pcolormesh(rates, cmap=colormaps["Blues"], vmin=0, vmax=max(top, 1), edgecolors="white", linewidth=0.3)
+            outline(axis, *place)
+    mesh = rate_cells(axis, rates, 0.3)
     for (line, column), value in np.ndenumerate(rates):
         if not np.isnan(value):
-            colour = "white" if value > 0.55 * max(top, 1) else "black"
-            axis.text(column + 0.5, line + 0.47, f"{value:.0f}", ha="center", va="center", fontsize=4.8, color=colour)
+            write(axis, mesh, line, column, f"{value:.0f}", 4.8)
     axis.set_xticks(np.arange(len(lines)) + 0.5, [f"{float(text):g}" for text in lines])
     axis.set_yticks(np.arange(len(gates)) + 0.5, [f"{float(text):g}" if text else "none" for text in gates])
-    axis.tick_params(length=0, labelsize=5.5)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
+    axis.tick_params(labelsize=5.5)
     return mesh

@@ -4,22 +4,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots.groups import grouped
-from workflow_scripts.em.plots.panels import facet_of, facets, grid, percent_axis, title
-from workflow_scripts.em.plots.style import GREY, looks, number, pretty, unique
+from workflow_scripts.em.plots.panels import band, facet_of, facets, grid, percent_axis, step_axis, title
+from workflow_scripts.em.plots.style import GREY, looks, number, pretty, seed_dashes, unique
 from workflow_scripts.em.plots.text import legend_below
 
 SHARED = 6  # more runs than this on one axes, or their bands, are no longer told apart
 
 
-def draw_lines(rows: list[dict], style: dict, label: str, band: str, note: str) -> tuple[Figure, list[dict]]:
+def draw_lines(
+    rows: list[dict], style: dict, label: str, interval: str, note: str, bottom: float = 0.0
+) -> tuple[Figure, list[dict]]:
     """Draw rows with keys organism, seed, step, rate, low, high and the facet columns; rates are proportions.
 
-    `label` names the y axis, `band` the interval, `note` what a point counts. A missing rate breaks its line, a missing
-    interval has no band.
+    `label` names the y axis, which begins at `bottom`, `interval` the band, `note` what a point counts. A missing rate
+    breaks its line, a missing interval has no band.
     Raises UserError when no row has a rate.
     """
     values = [float(row[key]) for row in rows for key in ("rate", "high") if row[key] != ""]
@@ -27,7 +28,7 @@ def draw_lines(rows: list[dict], style: dict, label: str, band: str, note: str) 
         raise NothingToDraw("no rate is defined in the rows selected; check definition, scope and judge")
     given, (rows, style) = rows, grouped(rows, style)
     organisms = [name for (name,) in unique(rows, "organism")]
-    look, panels = looks(organisms, style), facets(rows)
+    look, panels, dashes = looks(organisms, style), facets(rows), seed_dashes(rows)
     runs = [unique([row for row in rows if facet_of(row) == facet], "organism", "seed") for facet in panels]
     many = len(organisms) > 1 and max(map(len, runs)) > SHARED
     cells = [(facet, name) for facet in panels for name in organisms] if many else [(facet, None) for facet in panels]
@@ -44,7 +45,7 @@ def draw_lines(rows: list[dict], style: dict, label: str, band: str, note: str) 
             if name is not None and run[0] != name:
                 axis.plot(*points(line), color="#dcdcdc", linewidth=0.6, zorder=1)
             else:
-                draw_run(axis, line, look[run[0]], many)
+                draw_run(axis, line, look[run[0]], dashes[run[1]])
         title(
             axis,
             " · ".join(part for part in (pretty(name or ""), panels[facet]) if part),
@@ -52,9 +53,9 @@ def draw_lines(rows: list[dict], style: dict, label: str, band: str, note: str) 
             columns,
             6.5 if many else 7,
         )
-        axis.xaxis.set_major_locator(MaxNLocator(nbins=5 if columns < 3 else 4, integer=True, min_n_ticks=2))
+        step_axis(axis, points(rows)[0], 8 if single and width > 5 else 5 if columns < 3 else 4)
         axis.margins(x=0.03)
-        percent_axis(axis, 1.06 * max(values))
+        percent_axis(axis, bottom + 1.06 * (max(values) - bottom), bottom=bottom)
     if many and columns > 1:
         figure.supylabel(label, fontsize=7)
     else:
@@ -63,7 +64,7 @@ def draw_lines(rows: list[dict], style: dict, label: str, band: str, note: str) 
     for place, axis in enumerate(axes):
         if place + columns >= len(axes):
             axis.set_xlabel("Training step")
-    draw_legend(figure, rows, organisms, look, many, band, note)
+    draw_legend(figure, rows, organisms, look, many, interval, note)
     return figure, given
 
 
@@ -76,12 +77,11 @@ def points(line: list[dict], key: str = "rate") -> tuple[list[float], list[float
     return [float(row["step"]) for row in line], [number(row[key]) for row in line]
 
 
-def draw_run(axis: Axes, line: list[dict], look: dict, many: bool) -> None:
-    """Draw a run's line and band; `many`: its organism has the panel to itself and needs no dash."""
+def draw_run(axis: Axes, line: list[dict], look: dict, dash: str | tuple) -> None:
+    """Draw a run's line and band in its organism's colour and marker, and its training seed's dash."""
     steps, rates = points(line)
     (_, low), (_, high) = points(line, "low"), points(line, "high")
-    dash = "-" if many else look["linestyle"]
-    axis.fill_between(steps, low, high, color=look["color"], alpha=0.13, linewidth=0, zorder=2)
+    band(axis, steps, low, high, look["color"])
     size = 3.2 if len(steps) <= 12 else 2.0
     axis.plot(
         steps,
@@ -90,25 +90,42 @@ def draw_run(axis: Axes, line: list[dict], look: dict, many: bool) -> None:
         linestyle=dash,
         marker=look["marker"],
         markersize=size,
+        markerfacecolor=look["color"] if dash == "-" else "white",
+        markeredgewidth=0.8,
         zorder=3,
         clip_on=False,
     )
 
 
 def draw_legend(
-    figure: Figure, rows: list[dict], organisms: list, look: dict, many: bool, band: str, note: str
+    figure: Figure, rows: list[dict], organisms: list, look: dict, many: bool, interval: str, note: str
 ) -> None:
-    """Name the organisms (or the grey lines of the others), the band and what a point is of."""
+    """Name the organisms (or the grey lines of the others), the training seeds, the band and what a point is of."""
     handles, labels = [], []
     for name in () if many else organisms:
         seeds = len({row["seed"] for row in rows if row["organism"] == name})
-        style = {key: look[name][key] for key in ("color", "linestyle", "marker")}
-        handles.append(Line2D([], [], **style))
+        handles.append(Line2D([], [], color=look[name]["color"], marker=look[name]["marker"]))
         labels.append(pretty(name) + (f" ({seeds} training seeds)" if seeds > 1 else ""))
+    for handle, label in seed_handles(rows):
+        handles.append(handle)
+        labels.append(label)
     if many:
         handles.append(Line2D([], [], color="#dcdcdc", linewidth=1))
         labels.append("the other organisms")
     bands = any(row["low"] != "" for row in rows)
     handles.append(Patch(facecolor=GREY, alpha=0.3, linewidth=0) if bands else Line2D([], [], linewidth=0))
-    labels.append(f"{band} ({note})" if bands else note)
+    labels.append(f"{interval} ({note})" if bands else note)
     legend_below(figure, handles, labels)
+
+
+def seed_handles(rows: list[dict], marks: bool = True) -> list[tuple[Line2D, str]]:
+    """What a legend says of training seeds, where there are several and each has a dash; `marks`: they have markers."""
+    dashes = seed_dashes(rows)
+    if not len(set(dashes.values())) > 1:
+        return []
+    face = {dash: {"mfc": "#333333" if dash == "-" else "white", "mew": 0.8} for dash in dashes.values()}
+    mark = {"marker": "o"} if marks else {}
+    return [
+        (Line2D([], [], color="#333333", linestyle=dash, **mark, **face[dash]), f"training seed {seed}")
+        for seed, dash in dashes.items()
+    ]
