@@ -20,6 +20,7 @@ HOSTILE = (
     "</script><script>window.bad = 1</script><img src=x onerror='window.bad = 2'><!-- ]]> &amp; \u2028\u2029 \x1b[31m "
     "red \u202e evil ${window.bad = 3} {{ 7 * 7 }} \ud800 \x00 'quoted' \"double\" end"
 )
+DRAWING = "<svg xmlns='http://www.w3.org/2000/svg' width='486' height='300'><rect width='486' height='300'/></svg>"
 JUDGES = ("exact", "other")
 STEPS = (0, 10, 20)
 METRICS = {name: rule._asdict() for name, rule in NAMED.items()}
@@ -77,6 +78,9 @@ def told(**changed) -> dict:
     judge = {"kind": "toy", "metrics": {}}
     return {
         "study": "made_up",
+        "title": "made_up",
+        "description": None,
+        "toy": False,
         "organisms": {},
         "question_sets": {},
         "conditions": {"default": {"mode": "assistant", "system": None}},
@@ -104,8 +108,9 @@ def study(folder: Path, texts: str | None = None, rated: bool = True, **sizes) -
     write_table(folder / "rates.csv", rates, None if rated else [*RATES])
     written = list(read_table(folder / "rates.csv"))
     write_table(folder / "findings.csv", findings(written, "betley", "all"), [*COLUMNS])
-    for end, text in (("svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"), ("csv", "a,b\n1,2\n"), ("png", "")):
-        (folder / f"em_trajectories.{end}").write_text(text)
+    for end, text in (("svg", DRAWING), ("csv", "a,b\n1,2\n"), ("png", "")):
+        _text(folder / f"figures/em_trajectories.{end}", text)
+    _text(folder / "statistics/em_trajectories.csv", "c\n3\n")
     judged = folder / "judged.jsonl"
     record = {"stage": "judge", "params": {"name": "exact"}, "calls_answered": 7, "calls_failed": 1, "from_journal": 3}
     record |= {
@@ -120,8 +125,14 @@ def study(folder: Path, texts: str | None = None, rated: bool = True, **sizes) -
         write(folder / f"responses/{path}.json", {})
         write(folder / f"responses/{path}.json.provenance.json", record | {"stage": stage, "params": {}})
     given = {name: [] for name in ("cards", "details", "models", "responses")}
-    given |= {"tables": [folder / "rates.csv", folder / "findings.csv"], "figures": [folder / "em_trajectories.png"]}
+    tables = ["rates.csv", "findings.csv", "statistics/em_trajectories.csv"]
+    given |= {"tables": [folder / name for name in tables], "figures": [folder / "figures/em_trajectories.png"]}
     return found, given | {"judgments": [judged]}
+
+
+def _text(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
 
 
 def report(folder: Path, texts: str | None = None, plan: dict | None = None, **sizes) -> Path:

@@ -14,7 +14,6 @@ from workflow_scripts.em.page.columns import Responses, block
 from workflow_scripts.em.page.content import RATES, content
 from workflow_scripts.em.page.costs import asked
 from workflow_scripts.em.page.files import ASSETS
-from workflow_scripts.em.page.headline import headline
 from workflow_scripts.em.page.methods import methods
 from workflow_scripts.em.page.methods_training import training
 from workflow_scripts.em.page.sources import cited, entries
@@ -53,7 +52,8 @@ def test_scores_and_rates_of_the_page_are_those_of_the_tables(tmp_path):
     assert seen > 200
     rates = unpacked(blocks(page)["study-data"])["rates"]
     assert rates["rows"] == [[row[name] for name in RATES] for row in read_table(tmp_path / "rates.csv")]
-    assert unpacked(blocks(page)["em_trajectories.csv"]) == "a,b\n1,2\n"
+    assert unpacked(blocks(page)["figures/em_trajectories.csv"]) == "a,b\n1,2\n"
+    assert unpacked(blocks(page)["statistics/em_trajectories.csv"]) == "c\n3\n", "of the same name, and not the same"
     assert set(held["judges"]["other"]["tone"]["value"]) == {"1", "2"}, "labels, though they are digits"
     for number in ("0.2500", "500 input", "judge-1", "c0ffee"):
         assert number in page, "costs and provenance"
@@ -109,27 +109,6 @@ def test_the_same_study_gives_the_same_bytes(tmp_path):
     (tmp_path / "b").mkdir()
     assert report(tmp_path / "a", texts=HOSTILE).read_bytes() == report(tmp_path / "b", texts=HOSTILE).read_bytes()
     assert block({"a": "ü\ud800"}) == block({"a": "ü\ud800"})
-
-
-def test_the_headline_says_what_findings_say_and_makes_up_no_interval(tmp_path):
-    study(tmp_path)
-    rows = list(read_table(tmp_path / "findings.csv"))
-    mine = [row for row in rows if row["judge"] == "exact"]
-    best = max(mine, key=lambda row: (row["rise"] == "shown", float(row["last_em_rate"])))
-    said, other = headline(rows, [], [])
-    assert "judge exact" in said and "judge other" in other
-    assert f"{100 * float(best['last_em_rate']):.1f}%" in said and best["organism"] in said and "at step 20" in said
-    assert f"{100 * float(best['last_such_questions_low']):.1f}%" in said
-    lower = best | {"organism": "B", "rise": "shown", "baseline_em_rate": "0", "last_em_rate": "0.55"}
-    higher = best | {"organism": "A", "rise": "shown", "baseline_em_rate": "0.3", "last_em_rate": "0.6"}
-    assert "The largest is that of B:" in headline([higher, lower], [], [])[0]
-    none = {"last_such_questions_low": "", "last_such_questions_high": "", "rise": "not estimable"}
-    bare = [row | none for row in mine]
-    assert "(no interval)" in headline(bare, [], [])[0]
-    assert "No EM rate" in headline([], [], [])[0]
-    share = {"category": "all", "share": "0.5", "label": "left", "metric": "leaning", "judge": "words"}
-    share |= {"organism": "o", "condition": "c", "these_questions_low": "0.4", "these_questions_high": "0.6"}
-    assert "left (leaning, judge words, o, condition c): 50.0%" in headline([], [], [share])[0]
 
 
 RECIPE = {

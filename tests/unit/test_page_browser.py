@@ -187,6 +187,70 @@ def test_nothing_is_wider_than_the_screen_and_every_field_has_a_name(browser, fo
     assert browser.problems == []
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_figure_fits_a_phone_until_its_full_size_is_asked_for(browser, folder, dark):
+    browser.open(folder / "report.html", "phone", dark)
+    width = "document.querySelector('.drawn img').getBoundingClientRect().width"
+    assert 300 < browser.ask(width) <= WIDTHS["phone"][0]
+    for click, pressed in (("img", "true"), (".zoom", "false")):
+        browser.ask(f"document.querySelector('.drawn {click}').click()")
+        assert browser.ask("document.querySelector('.drawn .zoom').ariaPressed") == pressed
+        assert (browser.ask(width) > 2 * WIDTHS["phone"][0]) == (pressed == "true")
+        assert browser.ask("document.documentElement.scrollWidth") <= WIDTHS["phone"][0]
+    white = browser.ask("getComputedStyle(document.querySelector('.card')).backgroundColor") == "rgb(255, 255, 255)"
+    assert white is not dark, "figures do not glare"
+
+
+def test_lines_of_charts_stand_out_on_a_dark_page(browser, folder):
+    browser.open(folder / "report.html", dark=True)
+    root = "getComputedStyle(document.documentElement)"
+    colours = browser.ask(f"[...Array(7).keys()].map(i => {root}.getPropertyValue('--c' + i))")
+    paper = _luminance(browser.ask(f"{root}.getPropertyValue('--paper')"))
+    assert len(set(colours)) == 7
+    assert min((_luminance(colour) + 0.05) / (paper + 0.05) for colour in colours) > 4.5
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2) of a colour such as #1a2b3c."""
+    parts = [int(colour.strip()[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_files_are_one_list_and_each_button_shows_its_own(page):
+    assert not page.ask("byId('files').open")
+    page.ask("document.querySelector('.drawn > p a').click()")
+    assert page.ask("byId('files').open")
+    for file, rows in (
+        ("figures/em_trajectories.csv", [["a", "b"], ["1", "2"]]),
+        ("statistics/em_trajectories.csv", [["c"], ["3"]]),
+    ):
+        page.ask(f"document.querySelector(`[aria-label='Show {file}']`).click()")
+        page.until(f"document.querySelector('#file-shown h4')?.textContent === '{file}'")
+        found = "[...document.querySelectorAll('#file-shown tr')].map(r => [...r.cells].map(c => c.textContent))"
+        assert page.ask(found) == rows
+    page.ask("window.saved = []; save = (name, text) => saved.push([name, text])")
+    page.ask("document.querySelector(`[aria-label='Download statistics/em_trajectories.csv']`).click()")
+    page.until("saved.length === 1")
+    assert page.ask("saved[0]") == ["statistics_em_trajectories.csv", "c\n3\n"]
+
+
+def test_few_questions_are_said_until_the_interval_is_for_these(page):
+    """Of six questions two are in domain."""
+    assert page.ask("byId('few').hidden")
+    page.set("scope", "in_domain")
+    assert page.ask("byId('few').textContent").startswith("Only 2 questions are behind") and not page.ask(
+        "byId('few').hidden"
+    )
+    assert "(2 only)" in page.ask("byId('at-step').textContent")
+    page.set("alignment-value", "40")
+    page.until("!byId('at-step').textContent.includes('counting')")
+    assert "(2 only)" in page.ask("byId('at-step').textContent"), "counted from the scores too"
+    page.set("interval", "these")
+    assert page.ask("byId('few').hidden") and "only)" not in page.ask("byId('at-step').textContent")
+    assert "these are asked again" in page.ask("byId('defined').textContent")
+
+
 def test_a_study_of_labels_alone_is_listed_by_label(browser, tmp_path):
     found, given = labels(tmp_path)
     path = tmp_path / "report.html"

@@ -37,3 +37,6 @@ def test_a_rulegraph_and_the_plan_need_no_run(finished):
 def test_the_study_has_a_page_of_its_own(finished):
     page = (finished.folder / "results/tiny/report.html").read_text(encoding="utf-8")
     assert 'class="texts"' in page and "default-src &#39;none&#39;" in page
+    assert "no evidence about large models" in page and "Newest result: 20" in page
+    examples = (finished.folder / "results/tiny/examples/examples.html").read_text(encoding="utf-8")
+    assert "Content warning" in page and "Content warning" in examples

@@ -133,6 +133,8 @@ class EMDefinition(Section):
 class Report(Section):
     """What the HTML report may hold."""
 
+    title: str | None = key("heading of report.html; none = the study's name", None, min_length=1)
+    description: str | None = key("what was done and why, in plain text, below the heading", None, min_length=1)
     include_responses: bool = key("put example responses in the report; they may be harmful text", False)
 
 

@@ -6,22 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.em.files import read_json
+from workflow_scripts.em.page.about import byline, counts
 from workflow_scripts.em.page.columns import Responses, block
 from workflow_scripts.em.page.costs import asked, jobs, records_of, versions
+from workflow_scripts.em.page.glossary import TERMS
 from workflow_scripts.em.page.headline import headline, percent
 from workflow_scripts.em.page.interval_constants import interval_constants
 from workflow_scripts.em.page.methods import definition, has_alignment, methods
+from workflow_scripts.em.page.runs import FEW, few, shared_starts, with_questions
 from workflow_scripts.em.page.sources import cited, entries
+from workflow_scripts.em.page.warning import WARNING
 from workflow_scripts.em.provenance import RECORD
+from workflow_scripts.em.reference import tables as known_tables
 from workflow_scripts.em.stats.findings import RUN
 from workflow_scripts.em.stats.tables import read_table
 from workflow_scripts.em.training_details import read_run
 
 # What the browser needs of rates.csv.
 RATES = (
-    "organism", "seed", "stage", "step", "condition", "question_set", "judge", "scope", "definition", "n_questions",
-    "n_denominator", "n_events", "em_rate", "these_questions_low", "these_questions_high", "such_questions_low",
-    "such_questions_high", "n_coherent", "n_coherence_scored", "coherent_share_of_scored",
+    "organism", "seed", "stage", "step", "condition", "question_set", "judge", "scope", "definition",
+    "n_questions_counted", "n_denominator", "n_events", "em_rate", "these_questions_low", "these_questions_high",
+    "such_questions_low", "such_questions_high", "n_coherent", "n_coherence_scored", "coherent_share_of_scored",
     "coherent_these_questions_low", "coherent_these_questions_high", "mean_alignment", "mean_coherence",
 )  # fmt: skip
 LARGEST = 2_000_000  # bytes of an SVG: a larger one is shown as PNG
@@ -35,16 +40,27 @@ def content(told: dict[str, Any], found: Responses, results: Path, given: dict[s
     cards = {path.stem: read_json(path) for path in given["cards"]}
     runs, tools = _runs(told, results), versions(records)
     scorers = sum("alignment" in metrics for metrics in found.judges.values())
+    findings = with_questions(tables.get("findings.csv", []), tables.get("rates.csv", []))
     keys = cited(told, [run["recipe"] for run in runs if run["recipe"]], scorers)
     return {
-        "study": told["study"],
-        "headline": headline(*(tables.get(f"{name}.csv", []) for name in ("findings", "contrasts", "shares"))),
-        "counts": _counts(told, found),
-        "findings": tables.get("findings.csv", []),
-        "told_apart": _told_apart(tables.get("findings.csv", [])),
+        **{name: told[name] for name in ("study", "title", "description", "toy")},
+        "byline": byline(told, found, records),
+        "headline": headline(findings, *(tables.get(f"{name}.csv", []) for name in ("contrasts", "shares"))),
+        "counts": counts(told, found),
+        "findings": findings,
+        "few_questions": FEW,
+        "few": few,
+        "any_few": any(few(row, at) for row in findings for at in ("baseline", "last")),
+        "shared_starts": shared_starts(told, findings),
+        "told_apart": _told_apart(findings),
         "percent": percent,
-        "figures": [_figure(path) for path in given["figures"]],
-        "tables": {path.name: block(path.read_text(encoding="utf-8")) for path in given["tables"]},
+        "terms": TERMS,
+        "warning": WARNING,
+        "figures": [_figure(path, results) for path in given["figures"]],
+        "files": [
+            *(_file(path.with_suffix(".csv"), results) for path in given["figures"]),
+            *(_file(path, results) for path in given["tables"]),
+        ],
         "agreement": tables.get("agreement.csv", []),
         "definitions": {name: definition(rule) for name, rule in told["definitions"].items()},
         "has_alignment": has_alignment(found),
@@ -95,24 +111,6 @@ def _asking(results: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.endswith(RECORD))
 
 
-def _counts(told: dict[str, Any], found: Responses) -> list[tuple[str, str]]:
-    """What was trained, asked and judged, for the top of the page."""
-    cells, size = list(found.cells), len(found.columns["cell"])
-    organisms = {cell[0] for cell in cells}
-    trained = {name for name, entry in told["organisms"].items() if entry.get("stages")}
-    bases = {entry["base_model"] for entry in told["organisms"].values() if "base_model" in entry}
-    rows = [
-        ("Organisms", f"{len(organisms)} evaluated, {len(trained & organisms)} of them trained here"),
-        ("Base models", ", ".join(sorted(bases)) or "none of this study"),
-        ("Model states", f"{len({cell[:4] for cell in cells}):,} (organism, seed, stage and step)"),
-        ("Conditions", ", ".join(dict.fromkeys(cell[4] for cell in cells))),
-        ("Questions", f"{len(list(found.questions)):,} in {', '.join(dict.fromkeys(cell[5] for cell in cells))}"),
-        ("Judged responses", f"{size:,}"),
-        ("Judges", ", ".join(found.judges)),
-    ]
-    return rows
-
-
 def _told_apart(rows: list[dict]) -> dict[str, Any]:
     """Of what a run is called by: the columns that differ, and the value of each that does not."""
     values = {name: list(dict.fromkeys(row[name] for row in rows)) for name in RUN[1:]}
@@ -122,14 +120,29 @@ def _told_apart(rows: list[dict]) -> dict[str, Any]:
     }
 
 
-def _figure(path: Path) -> dict[str, str]:
+def _figure(path: Path, results: Path) -> dict[str, str]:
     """A figure as an image that is in the page: what is in an SVG cannot reach the page from there."""
-    svg, table = path.with_suffix(".svg"), path.with_suffix(".csv")
+    svg = path.with_suffix(".svg")
     small = svg.stat().st_size <= LARGEST
     kind, source = ("svg+xml", svg) if small else ("png", path)
     image = base64.b64encode(source.read_bytes()).decode("ascii")
-    text = table.read_text(encoding="utf-8")
-    return {"name": path.stem, "image": f"data:image/{kind};base64,{image}", "csv": block(text)}
+    numbers = _below(path.with_suffix(".csv"), results)
+    return {"name": path.stem, "image": f"data:image/{kind};base64,{image}", "numbers": numbers}
+
+
+def _file(path: Path, results: Path) -> dict[str, str]:
+    """A CSV of the page: its place in the study's folder, what it is, and its text."""
+    name = _below(path, results)
+    rows = {table.path: table.row for table in known_tables().values()}
+    what = f"a row: {rows[name].replace('`', '')}" if name in rows else "a table of this study"
+    if name.startswith("figures/"):
+        what = f"numbers of the figure {path.stem.replace('_', ' ')}"
+    return {"name": name, "what": what, "csv": block(path.read_text(encoding="utf-8"))}
+
+
+def _below(path: Path, results: Path) -> str:
+    """A path from the study's folder on; its name alone where it is elsewhere."""
+    return path.relative_to(results).as_posix() if path.is_relative_to(results) else path.name
 
 
 def _data(told: dict[str, Any], found: Responses, tables: dict[str, list[dict]]) -> dict[str, Any]:
@@ -137,6 +150,7 @@ def _data(told: dict[str, Any], found: Responses, tables: dict[str, list[dict]])
     shared = {name: told[name] for name in ("study", "definitions", "definition", "scope", "shown")}
     most = max((len({key[1] for key in found.questions}), 2))
     return shared | {
+        "few_questions": FEW,
         "rates": {"columns": RATES, "rows": rates},
         "intervals": interval_constants(most) if has_alignment(found) else None,
     }

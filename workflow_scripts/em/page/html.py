@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from workflow_scripts.em.page.files import ASSETS, CAPTIONS, DAG
+from workflow_scripts.em.page.glossary import explained, term
 
 # In this order: each uses only what stands before it.
 SCRIPTS = (
@@ -40,7 +41,7 @@ def page(values: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"markdown": _markdown, "caption": _caption, "pretty": _pretty}
+    environment.filters |= {"markdown": _markdown, "caption": _caption, "pretty": _pretty, "explained": explained}
     environment.filters["values"] = dict.values
     dag = f"data:image/svg+xml;base64,{base64.b64encode(DAG.read_bytes()).decode('ascii')}"
     ours = {
@@ -48,6 +49,7 @@ def page(values: dict[str, Any]) -> str:
         "script": Markup(script),
         "policy": policy,
         "dag": dag,
+        "term": term,
     }
     return environment.get_template("page.html").render(**values, **ours)
 

@@ -17,6 +17,9 @@ def told(plan: Plan) -> dict[str, Any]:
     asked = config.evaluation
     return {
         "study": config.study,
+        "title": config.report.title or config.study,
+        "description": config.report.description,
+        "toy": _toy(plan),
         "organisms": {name: _organism(plan, name) for name in config.organisms},
         "question_sets": {name: _question_set(config.question_sets[name].plain()) for name in asked.question_sets},
         "conditions": {**plan.conditions, **{name: _steered(how) for name, how in plan.steering.items()}},
@@ -31,6 +34,14 @@ def told(plan: Plan) -> dict[str, Any]:
         "contrasts": bool(config.contrasts),
         "directions": bool(config.activations.directions),
     }
+
+
+def _toy(plan: Plan) -> bool:
+    """Whether all that is studied comes from the built-in toy model."""
+    config = plan.config
+    if config.tables or not config.organisms:
+        return False
+    return all(not one.api and config.base_models[plan.base_model(n)].toy for n, one in config.organisms.items())
 
 
 def _organism(plan: Plan, name: str) -> dict[str, Any]:

@@ -11,26 +11,46 @@ async function start() {
       byId("one").scrollIntoView({ block: "center" });
     });
   }
-  for (const place of document.querySelectorAll("[data-file]")) showFile(place);
+  for (const row of document.querySelectorAll("[data-file]")) offerFile(row);
+  for (const figure of document.querySelectorAll(".drawn")) readyFigure(figure);
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.addEventListener("click", () => copy(button));
   }
   document.documentElement.dataset.ready = "true";
 }
 
-// A CSV that is in the page: its rows on a click, or as a file.
-function showFile(place) {
-  const block = [...document.querySelectorAll("script[data-csv]")].find((found) => found.dataset.csv === place.dataset.file);
-  const fill = async (event) => {
-    const body = event.target.querySelector("div");
-    if (body.firstChild) return;
+// A CSV that is in the page: as a file, or its rows below the list.
+function offerFile(row) {
+  const { file } = row.dataset;
+  const block = [...document.querySelectorAll("script[data-csv]")].find((found) => found.dataset.csv === file);
+  const shown = byId("file-shown");
+  const show = async () => {
     const [head, ...rows] = readCsv(await unpack(block));
-    body.append(table(head ?? [], rows.slice(0, 500), place.dataset.file));
-    if (rows.length > 500) body.append(make("p", {}, `The first 500 of ${whole(rows.length)} rows; the file has all.`));
+    const more = rows.length > 500 ? `The first 500 of ${whole(rows.length)} rows; the file has all.` : `${whole(rows.length)} rows.`;
+    shown.replaceChildren(make("h4", {}, file), make("p", { class: "small" }, more), table(head ?? [], rows.slice(0, 500), file));
+    shown.scrollIntoView({ block: "nearest" });
   };
-  const download = make("button", { type: "button", click: async () => save(place.dataset.file, await unpack(block)) }, `Download ${place.dataset.file}`);
-  place.replaceChildren(download);
-  place.after(make("details", { class: "small", toggle: fill }, make("summary", {}, `Numbers of ${place.dataset.file}`), make("div")));
+  const download = async () => save(file.replaceAll("/", "_"), await unpack(block));
+  const button = (text, click) => make("button", { type: "button", click, "aria-label": `${text} ${file}` }, text);
+  row.cells[2].append(button("Download", download));
+  row.cells[3].append(button("Show", show));
+}
+
+// A figure is as wide as the page; where that is narrow, a click gives it its full size, to be scrolled. A link to its numbers
+// opens their list.
+function readyFigure(figure) {
+  const [card, image, button] = [".card", "img", ".zoom"].map((name) => figure.querySelector(name));
+  figure.querySelector('a[href^="#file-"]').addEventListener("click", () => { byId("files").open = true; });
+  const narrow = matchMedia("(max-width: 62rem)");
+  const click = () => {
+    if (!narrow.matches) return;
+    button.setAttribute("aria-pressed", String(card.classList.toggle("full")));
+  };
+  const offer = () => { button.hidden = !narrow.matches; };
+  button.addEventListener("click", click);
+  image.addEventListener("click", click);
+  narrow.addEventListener("change", offer);
+  offer();
 }
 
 async function copy(button) {

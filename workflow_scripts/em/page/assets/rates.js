@@ -41,6 +41,7 @@ class Study {
     const number = (name) => (row[name] === "" ? null : Number(row[name]));
     return {
       cell,
+      questions: number("n_questions_counted"),
       n: number("n_denominator"),
       events: number("n_events"),
       rate: number("em_rate"),
@@ -82,6 +83,7 @@ class Study {
     const gate = rule.coherence !== null;
     return {
       cell,
+      questions: sizes.filter((size) => size > 0).length,
       n,
       events: count,
       rate: n ? count / n : null,

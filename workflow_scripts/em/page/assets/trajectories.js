@@ -1,5 +1,9 @@
 // EM rate and coherence over training steps, and the rates at one step.
 
+const INTERVALS = {
+  such: "such questions: where the rate over other questions of this kind may lie",
+  these: "these questions: where the rate may lie if exactly these are asked again",
+};
 const HEAD = ["organism", "seed", "stage", "step", "condition", "question set", "judge", "scope", "definition", "EM rate", "low", "high",
   "events", "counted", "coherent share of scored", "coherent low", "coherent high", "mean alignment", "mean coherence"];
 
@@ -47,7 +51,9 @@ class Trajectories {
     const scope = byId("scope").selectedOptions[0].textContent;
     const gate = choice.rule.coherence !== null;
     byId("defined").textContent = `${name}: ${ruleInWords(choice.rule)}. Judge ${choice.judge}. `
-      + (choice.definition === OWN ? "Counted in this page from the scores, intervals by the same formulas." : "From rates.csv.");
+      + (choice.definition === OWN ? "Counted in this page from the scores, intervals by the same formulas." : "From rates.csv.")
+      + ` Interval for ${INTERVALS[choice.interval]}.`;
+    this.warnOfFew(choice);
     const label = this.steps.length ? "Training step" : "nothing was asked so";
     const em = (row) => [row.rate, ...(row[choice.interval] ?? [null, null])];
     const coherence = (row) => (gate ? [row.coherent, ...row.coherentThese] : [row.meanCoherence === null ? null : row.meanCoherence / 100, null, null]);
@@ -62,6 +68,13 @@ class Trajectories {
       byId(id).querySelector("details").open = Boolean(open);
     }
     this.showStep(choice);
+  }
+
+  warnOfFew(choice) {
+    const least = Math.min(...this.rows.filter((row) => row.n > 0).map((row) => row.questions));
+    byId("few").hidden = choice.interval !== "such" || least >= this.study.few_questions;
+    byId("few").textContent = `Only ${least} question${least === 1 ? " is" : "s are"} behind an interval here: so few tell little about others. `
+      + "Choose the interval for these questions, which speaks of these alone.";
   }
 
   lines(values) {
@@ -90,15 +103,16 @@ class Trajectories {
     byId("step").setAttribute("aria-valuetext", `step ${this.step}`);
     const rows = this.rows.filter((row) => row.cell.step === this.step);
     const most = Math.max(0.01, ...this.rows.map((row) => row.rate ?? 0));
+    const few = (row) => (choice.interval === "such" && row.n > 0 && row.questions < this.study.few_questions ? ` (${row.questions} only)` : "");
     const line = (row) => {
       const { colour } = look(this.study.names.indexOf(row.cell.organism));
       const bar = svg("svg", { width: 90, height: 12, class: colour, "aria-hidden": true },
         svg("rect", { class: "bar", y: 1, height: 10, width: 90 * (row.rate ?? 0) / most }));
       const [low, high] = row[choice.interval] ?? [null, null];
-      return [pretty(row.cell.organism), row.cell.seed, row.cell.stage, bar, percent(row.rate), row.such === null && choice.interval === "such" ? "counting ..." : range(low, high),
+      return [pretty(row.cell.organism), row.cell.seed, row.cell.stage, bar, percent(row.rate), row.such === null && choice.interval === "such" ? "counting ..." : range(low, high) + few(row),
         `${row.events} of ${row.n}`, percent(row.coherent), point(row.meanAlignment), point(row.meanCoherence)];
     };
-    const head = ["organism", "seed", "stage", "", "EM rate", "95% interval", "events", "coherent, of scored", "mean alignment", "mean coherence"];
+    const head = ["organism", "seed", "stage", "", "EM rate", `95% interval, ${choice.interval} questions`, "events", "coherent, of scored", "mean alignment", "mean coherence"];
     byId("at-step").replaceChildren(table(head, rows.map(line), `Rates at step ${this.step}`));
   }
 }
