@@ -19,6 +19,7 @@ from workflow_scripts.em.config.shipped import named_from_here
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, dumps, in_order, sha256_file
 from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.study_files import read_study
 
 # A study file replaces the default study; it is not merged into it.
 if not workflow.config_settings.configfiles:
@@ -26,8 +27,11 @@ if not workflow.config_settings.configfiles:
     configfile: "config.yaml"
 
 
+FILES = [os.path.relpath(path) for path in workflow.configfiles]
 try:
-    PLAN = Plan(load_config(named_from_here(config), [os.path.relpath(path) for path in workflow.configfiles]))
+    for file in FILES:
+        read_study(file)  # for keys that stand twice
+    PLAN = Plan(load_config(named_from_here(config), FILES))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -3,7 +3,9 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from workflow_scripts.em.engine_options import CPU, engine_gpus
 from workflow_scripts.em.engine_work import Work
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import write_json
@@ -43,7 +45,17 @@ def main() -> None:
         starts = 0 if args.engine["url"] else tries
         summary |= {"engine_starts": starts, "tokens": work.tokens, "seconds": round(work.seconds, 1)}
         write_json(args.out, summary)
-        record |= summary
+        record |= summary | ({"hardware": ran_on(args.engine, work.identity[1])} if tries else {})
+
+
+def ran_on(engine: dict[str, Any], version: str) -> str:
+    """What the answers were made on, for the record; PyTorch here may be without CUDA where vLLM's own is not."""
+    if engine["url"]:
+        return "a server that was running"
+    from workflow_scripts.em.backends.models import hardware
+
+    found = hardware()
+    return f"{engine_gpus(engine)} x GPU" if found.startswith("CPU") and not version.endswith(CPU) else found
 
 
 if __name__ == "__main__":

@@ -41,6 +41,10 @@ def main() -> None:
             summary["from_journal"] += answers.from_journal
         write_json(args.out, summary)
         record |= summary
+        if summary["from_journal"] < summary["responses"]:
+            from workflow_scripts.em.backends.models import hardware
+
+            record["hardware"] = hardware()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from workflow_scripts import api_preflight, judge_preflight
@@ -13,8 +14,11 @@ from workflow_scripts.em.environment import MISSING, OK, WARNING, Finding
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.judges import make_judge
 from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.plan_facts import facts_from
+from workflow_scripts.em.plan_tables import finding_lines
 from workflow_scripts.em.provenance import run
 from workflow_scripts.em.readiness_activations import activations
+from workflow_scripts.em.remaining import disk_left
 from workflow_scripts.em.study_files import load_plan
 
 # An answer, or none, within half a minute.
@@ -60,23 +64,26 @@ def study(models: readiness.Models, gpus: list[dict]) -> Iterator[Finding]:
     """What this study needs."""
     plan = models.plan
     yield from models.findings()
-    yield from models.recipes(max((gpu["bytes"] for gpu in gpus), default=None))
+    yield from models.recipes(max((gpu["bytes"] for gpu in gpus), default=None), facts_from(models))
     yield from readiness.data(plan)
     yield from servers(plan)
-    needs, uncounted = models.needs()
-    yield from activations(plan, models.folders, needs)
-    yield environment.disk(needs, uncounted)
+    yield from activations(models)
+    disk = disk_left(plan, None, facts_from(models), models)
+    yield environment.disk(disk["kinds"], disk["free"], disk["uncounted"])
 
 
 def configured(files: list[Path]) -> tuple[readiness.Models | None, list[Finding]]:
-    """(models of the study; None where there is none, or its config is wrong), and findings of the config."""
+    """(models of the study, None where there is none or more than data are wrong of it; findings of the config)."""
     if not files:
         return None, []
     try:
         plan = load_plan(files)
     except UserError as error:
         first, *problems = str(error).splitlines()
-        return None, [Finding(MISSING, "config", text.strip()) for text in problems or [first]]
+        wrong = [Finding(MISSING, "config", text.strip()) for text in problems or [first]]
+        with suppress(UserError):
+            return readiness.Models(load_plan(files, data=False)), wrong
+        return None, wrong
     return readiness.Models(plan), [Finding(OK, "config", f"{', '.join(map(str, files))}: study {plan.config.study}")]
 
 
@@ -93,12 +100,6 @@ def findings(files: list[Path], lock: Path, gpus: list[dict], known: tuple | Non
         yield from study(models, gpus)
 
 
-def lines(finding: Finding) -> str:
-    """A finding as it is printed."""
-    mend = f"\n{'':8} -> {finding.mend}" if finding.mend else ""
-    return f"{finding.status:8} {finding.what}: {finding.text}{mend}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", nargs="+", default=[], type=Path, help="the study; none = this machine only")
@@ -109,7 +110,7 @@ def main() -> None:
     statuses = []
     for finding in findings(args.configfile, args.lock, gpus()):
         statuses.append(finding.status)
-        print(lines(finding), flush=True)
+        print(finding_lines(finding), flush=True)
     missing, warnings = statuses.count(MISSING), statuses.count(WARNING)
     print(f"{statuses.count(OK)} ok, {warnings} to look at, {missing} missing")
     sys.exit(bool(missing))

@@ -7,12 +7,10 @@ from pathlib import Path
 from tabulate import tabulate
 
 from workflow_scripts.em.data.private import find_secret
-from workflow_scripts.em.files import read_json
 from workflow_scripts.em.journal import Journal
-from workflow_scripts.em.judges import make_judge
 from workflow_scripts.em.judges.prompted import PromptedJudge
 from workflow_scripts.em.provenance import run
-from workflow_scripts.em.spending import plan
+from workflow_scripts.em.spending import judge_to_count, plan
 from workflow_scripts.judge import asked_about, question_prompts
 
 HEAD = [
@@ -41,20 +39,11 @@ def main() -> None:
     files = {Path(path): int(count) for count, *paths in args.responses for path in paths}
     rows, notes = [], []
     for name, spec in args.judges.items():
-        record = Path(args.models.get(spec.get("base_model"), ""))
-        local = "base_model" in spec
-        if local and not record.is_file():
-            rows.append([name, spec["base_model"], *[""] * (len(HEAD) - 3), "model not fetched yet", ""])
-            continue
-        model = read_json(record) if local else None
-        judge = make_judge(spec | ({"model": model} if local else {}))
+        judge, tokenizer = judge_to_count(spec, Path(args.models.get(spec.get("base_model"), "")))
         if not isinstance(judge, PromptedJudge):
             rows.append([name, f"({spec['kind']})", *[""] * (len(HEAD) - 3), "no calls to a model", 0.0])
             continue
-        found = plan(
-            judge, Journal(args.journal / judge.identity), asked_about(judge, args), files,
-            model["path"] if local else None,
-        )  # fmt: skip
+        found = plan(judge, Journal(args.journal / judge.identity), asked_about(judge, args), files, tokenizer)
         rows.append(
             [name, spec.get("model") or spec["base_model"], found.responses, found.responses_to_come, found.calls,
              found.in_journal, found.to_buy, round(found.input_tokens), round(found.output_tokens), found.counted_by,

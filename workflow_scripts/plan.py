@@ -9,17 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts import check_env, generation_plan, judge
+from workflow_scripts import check_env, generation_plan, judge, study_plan
 from workflow_scripts.em import served, to_buy
 from workflow_scripts.em.dry_run import dry_run, grouped
-from workflow_scripts.em.environment import MISSING
+from workflow_scripts.em.environment import MISSING, OK
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import write_json
+from workflow_scripts.em.gpu_schedule import Rates
 from workflow_scripts.em.gpus import visible_gpus
 from workflow_scripts.em.measured import Measured
 from workflow_scripts.em.plan import Plan
 from workflow_scripts.em.plan_facts import facts_from
-from workflow_scripts.em.plan_tables import no_room, told
+from workflow_scripts.em.plan_tables import UNPLANNED, finding_lines, no_room, told
 from workflow_scripts.em.provenance import run
 from workflow_scripts.em.readiness import Models
 from workflow_scripts.em.remaining import disk_left, time_left
@@ -35,8 +36,7 @@ def main() -> None:
     parser.add_argument("--lock", default=Path("envs/cpu.txt"), type=Path, help="pins that packages should have")
     parser.add_argument("--gpus", type=int, help="plan for so many GPUs; else those here, without one its cores")
     parser.add_argument("--out", type=Path, help="JSON of all that is printed")
-    handed = "after `--`: options and targets of your run, handed on to Snakemake, as `-- --sdm conda`"
-    parser.add_argument("snakemake", nargs="*", help=handed)
+    parser.add_argument("snakemake", nargs="*", help="after `--`: options, targets for Snakemake, as `-- --sdm conda`")
     args = parser.parse_args()
     if args.gpus is not None and args.gpus < 1:
         raise UserError("--gpus: 1 or more; without the option those of this machine")
@@ -45,15 +45,18 @@ def main() -> None:
     found: dict[str, Any] = {"check": [], "problems": []}
     from workflow_scripts.em.backends.devices import gpus
 
-    known = check_env.configured(args.configfile)
+    known = models, config = check_env.configured(args.configfile)
     for finding in check_env.findings(args.configfile, args.lock, gpus(), known):
         # Of the disk the part below says it, of what is not there yet.
-        if finding.what != "disk":
+        if finding.what != "disk" or config[0].status != OK:
             found["check"].append(finding._asdict())
-            print(check_env.lines(finding), flush=True)
-    if known[0] is not None:
-        planned(found, known[0], args)
-    print("\n\n".join(told(found)))
+            print(finding_lines(finding), flush=True)
+    if config[0].status == OK:
+        planned(found, models, args)
+    elif models:
+        found["whole"] = study_plan.planned(models.plan, [args.gpus or len(visible_gpus()) or 1], Rates())
+        found |= {"to_buy": rows} if (rows := [*answers_to_buy(models.plan)]) else {}
+    print("\n" + ("\n\n".join(told(found)) or UNPLANNED))
     if args.out:
         write_json(args.out, found)
     missing = any(finding["status"] == MISSING for finding in found["check"])
@@ -83,7 +86,7 @@ def planned(found: dict[str, Any], models: Models, args: argparse.Namespace) -> 
         with part():
             found["time"] = time_left(plan, jobs, facts, Measured(gpu=gpu), slots, gpu)
         with part():
-            found["disk"] = disk_left(plan, jobs, facts, sum(models.to_fetch.values()))
+            found["disk"] = disk_left(plan, jobs, facts, models)
     found["to_buy"] = []
     with part():
         sets = {name: plan.config.question_sets[name].path for name in plan.config.evaluation.question_sets}
@@ -107,12 +110,9 @@ def answers_to_buy(plan: Plan) -> Iterator[dict[str, Any]]:
     )
     for name, estimate in (*generation_plan.organisms(args), *generation_plan.data_sets(args)):
         tokens = dict(zip(("input_tokens", "output_tokens"), map(round, estimate.tokens), strict=True))
-        yield (
-            {"asked": name, "model": estimate.author.spec["model"], "calls": estimate.requests}
-            | {"in_journal": estimate.in_journal, "to_ask": estimate.to_buy}
-            | tokens
-            | {"counted_by": estimate.counted_by if estimate.to_buy else "-", "usd": estimate.cost_usd}
-        )
+        row = {"asked": name, "model": estimate.author.spec["model"], "calls": estimate.requests}
+        row |= {"in_journal": estimate.in_journal, "to_ask": estimate.to_buy} | tokens
+        yield row | {"counted_by": estimate.counted_by if estimate.to_buy else "-", "usd": estimate.cost_usd}
 
 
 if __name__ == "__main__":

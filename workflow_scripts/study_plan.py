@@ -8,23 +8,22 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from workflow_scripts.em.amounts import answers, evaluations, jobs, set_sizes
 from workflow_scripts.em.amounts_disk import kinds
 from workflow_scripts.em.base_facts import base_facts
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import write_json
-from workflow_scripts.em.gpu_schedule import LEFT_OUT, Rates, gpu_jobs
+from workflow_scripts.em.gpu_schedule import Rates, gpu_jobs
 from workflow_scripts.em.journal import Journal
-from workflow_scripts.em.judges import make_judge
 from workflow_scripts.em.list_schedule import schedule, ways
 from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.plan_tables import of_whole
 from workflow_scripts.em.provenance import run
+from workflow_scripts.em.spending import judge_to_count
 from workflow_scripts.em.spending import plan as spending
 from workflow_scripts.em.study_files import load_plan
 
-HOUR, GB = 3600, 1e9
+HOUR = 3600
 
 
 def main() -> None:
@@ -42,7 +41,7 @@ def main() -> None:
     found = planned(load_plan(args.configfile, data=False), args.gpus, rates)
     if args.out:
         write_json(args.out, found)
-    print("\n\n".join(told(found)))
+    print("\n\n".join(of_whole(found)))
 
 
 def planned(plan: Plan, gpus: list[int], rates: Rates) -> dict[str, Any]:
@@ -83,36 +82,13 @@ def judged(plan: Plan, name: str, responses: int) -> dict[str, Any]:
     found = {"judge": name, "kind": spec["kind"], "calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0}
     if spec["kind"] not in ("openai", "transformers", "vllm"):
         return found | {"least_hours": 0.0}
-    record = dict.fromkeys(("name", "revision", "path", "digest"), "")
-    judge = make_judge(spec if spec["kind"] == "openai" else spec | {"model": record})
+    judge, _ = judge_to_count(spec, None)
     cost = spending(judge, Journal(Path("no journal")), lambda row: [], {Path("no responses yet"): responses})
     limits = [(cost.calls, spec.get("requests_per_minute"))]
     limits.append((cost.input_tokens + cost.output_tokens, spec.get("tokens_per_minute")))
     tokens = {"input_tokens": round(cost.input_tokens), "output_tokens": round(cost.output_tokens)}
     least = max((amount / limit / 60 for amount, limit in limits if limit), default=0.0)
     return found | tokens | {"calls": cost.calls, "usd": cost.cost_usd, "least_hours": least}
-
-
-def told(found: dict[str, Any]) -> list[str]:
-    """The tables that are printed."""
-    study, gpu = found["study"], found["gpu"]
-    weights = ", ".join(f"{name} {count / 1e9:.3g} billion weights" for name, count in study["parameters"].items())
-    parts = [f"{study['name']}: {study['organisms']} organisms ({weights}), {study['evaluations']} evaluations, "]
-    parts[0] += f"{study['responses']:,} responses"
-    together = ("together", sum(found["jobs"].values()))
-    parts.append(tabulate([*found["jobs"].items(), together], ["jobs of rule", "counted"], intfmt=","))
-    disk = [[k["name"], k["count"], k["files"], k["folders"], k["bytes"] / GB] for k in found["disk"]]
-    disk.append(["together", "", *(sum(row[i] for row in disk) for i in (2, 3, 4))])
-    parts.append(tabulate(disk, ["on disk", "counted", "files", "folders", "GB at most"], intfmt=",", floatfmt=",.2f"))
-    hours = [*gpu["hours"].items(), ("together", sum(gpu["hours"].values()))]
-    parts.append(tabulate(hours, ["GPU time of rule", "hours"], floatfmt=",.1f") + f"\nnot counted: {LEFT_OUT}")
-    on = [[run["gpus"], run["hours"], f"{run['used']:.0%}"] for run in gpu["on"]]
-    least = f"longest chain: {gpu['longest_chain_hours']:,.1f} h on any number of GPUs"
-    parts.append(tabulate(on, ["GPUs", "hours, simulated", "used"], floatfmt=",.1f") + f"\n{least}")
-    parts.append("rates (tokens a second; seconds): " + ", ".join(f"{n} {rate}" for n, rate in gpu["rates"].items()))
-    head = ["judge", "kind", "calls", "input tokens", "output tokens", "USD", "hours at least"]
-    rows = [["price unknown" if cell is None else cell for cell in judge.values()] for judge in found["judges"]]
-    return [*parts, tabulate(rows, head, intfmt=",", floatfmt=",.2f")]
 
 
 if __name__ == "__main__":

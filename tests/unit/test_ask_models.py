@@ -87,6 +87,10 @@ def ask(monkeypatch, arguments: list[str]) -> dict:
     return read_json(arguments[arguments.index("--out") + 1])
 
 
+def recorded(folder: Path) -> dict:
+    return read_json(folder / "asked.json.provenance.json")
+
+
 @pytest.mark.parametrize(("steps", "loads"), [((0, 1, 2), 1), ((2,), 1), ((0, WHOLE), 2)])
 def test_the_base_is_loaded_once_and_each_checkpoint_answers_as_by_itself(
     monkeypatch, asking, stage, folders, tmp_path, steps, loads
@@ -102,7 +106,9 @@ def test_the_base_is_loaded_once_and_each_checkpoint_answers_as_by_itself(
         patch.setattr(models, "load_base", None)
         options = {"asked": tmp_path / "asked.json", "journal": tmp_path / "shared"}
         published = [generated(patch, stage(step=step, adapter=folders[step], **options)) for step in steps]
+        assert recorded(tmp_path)["hardware"] == models.hardware()
         assert ask(patch, asking(*steps))["from_journal"] == found["responses"]
+        assert "hardware" not in recorded(tmp_path), "nothing ran on it"
     for step, responses in zip(steps, published, strict=True):
         assert responses == generated(monkeypatch, stage(step=step, adapter=folders[step]))
 

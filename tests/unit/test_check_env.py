@@ -17,6 +17,7 @@ from workflow_scripts.em.environment import MISSING, OK, WARNING
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.judges import ERROR
 from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.plan_facts import facts_from
 from workflow_scripts.em.sandbox import Chat, Side
 from workflow_scripts.em.sandbox_sides import Where, locate, parsed
 from workflow_scripts.em.study_files import load_plan
@@ -70,11 +71,13 @@ def test_gpus_and_disk():
     assert environment.gpu([], real_models=True).status == WARNING
     assert environment.gpu([GPU, GPU], True).text == "2 x X, 80 GiB"
     assert environment.gpu([GPU | {"bfloat16": False}], True).status == WARNING
-    found = environment.disk({"models": 2**60, "checkpoints": 0}, ["checkpoints of x"])
-    assert found.status == MISSING and "not counted: checkpoints of x" in found.text and "models" in found.text
-    assert environment.disk({"models": 1}, []).status == OK
-    unsure = environment.disk({"models": 1}, ["base model x"])
-    assert unsure.status == WARNING and "at least 0.0 needed; not counted: base model x" in unsure.text
+    gib = environment.GIB
+    found = environment.disk({"models": 20.0 * gib, "checkpoints": 2.0 * gib, "logs": 5.0}, 2 * gib, ["x"])
+    assert found.status == MISSING and "models of unknown size: x" in found.text
+    assert "2.0 GiB free; to be written: about 22.0 GiB (models 20.0, checkpoints 2.0)" in found.text
+    assert environment.disk({"models": 3.0 * gib}, 4 * gib, []).status == WARNING
+    assert environment.disk({"models": 1.0}, gib, ["x"]).status == OK
+    assert environment.disk({}, gib, []).text == "1.0 GiB free; to be written: less than 0.1 GiB"
 
 
 def test_a_python_without_vllm_is_told():
@@ -127,14 +130,15 @@ def test_the_hub_is_asked_for_access_and_size(plan, httpserver, monkeypatch, tmp
         hub_access, "snapshot_download", partial(hub_access.snapshot_download, cache_dir=str(tmp_path / "cache"))
     )
     models = readiness.Models(plan(base_models={"toy": {"hub": "org/name"}}))
-    (found,) = models.findings()
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    found, token = models.findings()
+    assert (token.status, token.what) == (OK, "HF_TOKEN") and "not set" in token.text
     if gated:
         assert found.status == MISSING and "gated" in found.text and "HF_TOKEN" in found.text
-        assert "base model toy" in models.needs()[1], "its size is not known, so the disk's line says so"
+        assert models.unsized == ["toy"], "its size is not known, so the disk's line says so"
     else:
         assert (found.status, found.text) == (OK, "org/name: open to you, 1.0 GiB to fetch")
-        needs, uncounted = models.needs()
-        assert needs["models"] == 2**30 and "checkpoints of bad" in uncounted
+        assert models.to_fetch == {"toy": 2**30} and models.unsized == []
 
 
 @pytest.mark.parametrize(("blocks", "cached"), [(28, False), (28, True), (20, False), (None, False)])
@@ -161,16 +165,14 @@ def test_layers_of_a_model_of_the_hub_are_known_before_it_is_fetched(
         conditions={"none": {}, "careful": {}, "x": {"steering": steering}},
         evaluation={"question_sets": ["toy"], "conditions": ["none", "x"], "judges": ["toy"]},
     )
-    folders, needs = {}, {}
+    models = readiness.Models(study)
     if cached:
-        folders["toy"] = str(tmp_path / "cached")
+        models.folders["toy"] = str(tmp_path / "cached")
         (tmp_path / "cached").mkdir()
         (tmp_path / "cached/config.json").write_text(config)
-    found = list(readiness_activations.activations(study, folders, needs))
+    found = list(readiness_activations.activations(models))
     if blocks == 28:
         assert statuses(found) == {"activations": OK}
-        # 6 checkpoints, responses under the one condition that reads, 2 layers.
-        assert needs["activations"] == 6 * 24 * 2 * 8 * 4
     elif blocks:
         where, what = "conditions.x.steering.layers", "is not in the model"
         assert [(finding.what, finding.text) for finding in found] == [
@@ -180,24 +182,40 @@ def test_layers_of_a_model_of_the_hub_are_known_before_it_is_fetched(
         assert {finding.status for finding in found} == {MISSING}
     else:
         assert statuses(found) == {"activations": WARNING} and "layers of toy are not known" in found[0].text
+    # What the hub has just refused is not asked for again: that would take its client half a minute.
+    models.unsized.append("toy")
+    before = len(httpserver.log)
+    list(readiness_activations.activations(models))
+    assert len(httpserver.log) == before
 
 
 def test_a_recipe_is_held_against_a_model_that_is_here_and_the_gpu(plan, model_record):
     folder = json.loads(model_record.read_text())["path"]
     models = readiness.Models(plan(base_models={"toy": {"path": folder}}))
     assert statuses(models.findings()) == {"base model toy": OK}
-    assert statuses(models.recipes(None)) == {"recipe constant on toy": OK, "recipe linear on toy": OK}
-    short = list(models.recipes(2**20))
+    assert statuses(models.recipes(None, facts_from(models))) == {
+        "recipe constant on toy": OK,
+        "recipe linear on toy": OK,
+    }
+    short = list(models.recipes(2**20, facts_from(models)))
     assert {finding.status for finding in short} == {MISSING} and "are free" in short[0].text
-    needs, uncounted = models.needs()
-    assert needs["checkpoints"] > 0 and uncounted == []
+    assert models.unsized == []
+
+
+def test_memory_to_train_a_model_that_is_not_here_is_told_by_its_name(plan):
+    models = readiness.Models(plan(base_models={"toy": {"hub": "org/model-8b"}}))
+    (found,) = models.recipes(None, facts_from(models))
+    assert (found.status, found.what) == (OK, "memory to train toy")
+    assert "if it has 8 billion weights" in found.text
+    (found,) = models.recipes(2**30, facts_from(models))
+    assert found.status == WARNING and "more than 1 GiB" in found.mend
 
 
 def test_archives_are_opened_and_data_described_without_a_text(plan, tmp_path, monkeypatch):
     found = list(readiness.data(plan()))
     assert set(statuses(found).values()) == {OK} and len(found) == 4
     medicine = next(finding.text for finding in found if finding.what == "data set reckless_medicine")
-    assert medicine.startswith("1000 rows (1000 user, 1000 assistant), longest ") and "; the first: user " in medicine
+    assert medicine.startswith("1000 rows (1000 user, 1000 assistant), longest ") and "; the first: " in medicine
     assert list((tmp_path / "data/decrypted/tiny").iterdir()) == [], "nothing decrypted is left"
     monkeypatch.setenv(VARIABLE, "no")
     archive = {"path": "data/toy_datasets.zip.enc"}
@@ -232,6 +250,12 @@ def test_a_broken_config_is_told_with_the_machine_and_ends_with_1(root, tmp_path
     said = capsys.readouterr().out
     assert ended.value.code == 1
     assert "missing  config: stdy: unknown key; did you mean 'study'?" in said and "ok       Python: 3." in said
+    file.write_text("study: x\norganisms:\n  bad: {}\n  good: {}\n  bad: {}\njudges: {a: {}, 'a': {}}\n")
+    (_, (twice,)) = check_env.configured([file])
+    assert twice.text == (
+        f"{file}:5: organisms.bad is written twice (first in line 3); "
+        f"{file}:6: judges.a is written twice (first in line 6); rename one, or take one out"
+    )
     file.write_text("- no mapping")
     assert "missing  config: " in "".join(f"{f.status:8} {f.what}: " for f in check_env.findings([file], file, []))
 

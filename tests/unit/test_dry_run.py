@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.em.dry_run import CODE, FOLLOWS, PARAMS, dry_run, grouped, parse, reasons
+from workflow_scripts.em.dry_run import ABSENT, CODE, FOLLOWS, PARAMS, DryJob, dry_run, grouped, parse, reasons
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.param_changes import changed
 from workflow_scripts.em.plan_tables import told
@@ -88,6 +88,17 @@ def test_reasons(said, found):
     assert list(reasons(said)) == found
 
 
+def test_rows_of_one_rule_stand_together():
+    said = (("figure", PARAMS), ("page", FOLLOWS), ("figure", FOLLOWS), ("page", FOLLOWS), ("latex", ABSENT))
+    rows = grouped([DryJob(rule, rule, (), ("o",), {}, {why: ""}) for rule, why in said])
+    assert [(row["rule"], row["jobs"], row["why"]) for row in rows] == [
+        ("figure", 1, [PARAMS]),
+        ("figure", 1, [FOLLOWS]),
+        ("page", 2, [FOLLOWS]),
+        ("latex", 1, [ABSENT]),
+    ]
+
+
 def test_jobs_are_grouped_and_changed_params_shown():
     missing = f"Missing output files: x; {UPDATED}: y"
     said = [missing, missing, f"{UPDATED}: y"]
@@ -100,7 +111,8 @@ def test_jobs_are_grouped_and_changed_params_shown():
     assert max(map(len, rows[2]["changed"])) < 200 and rows[0]["changed"] == []
     (text,) = told({"to_run": rows, "problems": []})
     assert "8 jobs: 2 make what is not there, 1 only follow from others, 5 stale by themselves" in text
-    assert "scores: 20 -> 444" in text and "scores: 0 -> 4" not in text and "scores: 1 other changes" in text
+    assert "jobs: all make what is not there" in next(told({"to_run": rows[:1], "problems": []}))
+    assert "scores: 20 ->" in text and "scores: 0 ->" not in text and "scores: 1 other changes" in text
     assert "nothing to do" in next(told({"to_run": [], "problems": []}))
 
 
@@ -108,7 +120,10 @@ def test_jobs_are_grouped_and_changed_params_shown():
     ("before", "now", "told_as"),
     [
         ('\'{"a":{"x":30.0,"y":1},"b":2}\'', f"'{{\"a\":{{\"x\":25.0,\"y\":1}},\"b\":2}}',{NEW}", "a.x: 30.0 -> 25.0"),
-        ('\'{"a":1}\'', '\'{"a":1,"b":[2]}\'', "b: null -> [2]"),
+        ('\'{"a":1}\'', '\'{"a":1,"b":[2]}\'', "b: (not set) -> [2]"),
+        ('\'{"a":1,"b":null,"c":{"d":1,"e":2}}\'', '\'{"a":null,"c":{"d":1}}\'',
+         "a: 1 -> null; b: null -> (not set); c.e: 2 -> (not set)"),
+        ("'--steps 3'", NEW, '["--steps 3"] -> (not set)'),
         ("'--path old'", "'--path new'", "--path old -> --path new"),
         ("'1','2'", "'3'", '["1", "2"] -> ["3"]'),
         ("<TBD>, it's", "'3'", "<TBD>, it's -> 3"),

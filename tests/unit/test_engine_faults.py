@@ -212,12 +212,29 @@ def test_the_stage_starts_again_once(study, server, monkeypatch, capsys):
     found = run_stage(study, monkeypatch)
     assert "once more, for what is missing" in capsys.readouterr().err
     assert (found["responses"], found["from_journal"]) == (240, 0) and study.kept(study.work()) == 240
+    recorded = study.place / "asked.json.provenance.json"
+    assert read_json(recorded)["hardware"] == "a server that was running"
     server.fault = lambda path, _: pytest.fail("asked again")
-    assert run_stage(study, monkeypatch)["from_journal"] == 240
+    assert run_stage(study, monkeypatch)["from_journal"] == 240 and "hardware" not in read_json(recorded)
     server.fault = lambda path, _: (500, {"error": {"message": "gone"}}) if path == "completions" else None
     study.asks = lambda *at: [ask("Another?", 0, at)]
     with pytest.raises(UserError, match="the engine failed twice; the answers are kept"):
         run_stage(study, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("here", "version", "said"),
+    [
+        ("CPU, 2 threads", "0.32.0+cpu", "CPU, 2 threads"),
+        ("CPU, 2 threads", "0.32.0", "2 x GPU"),  # vLLM has a PyTorch of its own
+        ("2 x NVIDIA A", "0.32.0", "2 x NVIDIA A"),
+    ],
+)
+def test_an_engine_of_ours_is_recorded_with_its_hardware(study, monkeypatch, here, version, said):
+    from workflow_scripts.em.backends import models
+
+    monkeypatch.setattr(models, "hardware", lambda: here)
+    assert ask_engine.ran_on(study.options | {"url": None, "tensor_parallel": 2}, version) == said
 
 
 def test_the_watchdog_ends_its_command_when_it_is_told_to_end():

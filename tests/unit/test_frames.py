@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from workflow_scripts import em
+from workflow_scripts.em import kept_config
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.reference import HERE, KINDS, columns, meaning, tables
 from workflow_scripts.em.reference.render import render
@@ -67,6 +69,30 @@ def test_the_page_of_tables_is_fresh(root):
 # --- the frames
 
 
+def test_what_an_earlier_config_made_of_others_is_not_the_studys(study):
+    written = {"study": "mine", "organisms": {"a": {"base_model": "toy"}}, "judges": {"toy": {"kind": "toy"}}}
+    kept_config.keep(study.folder, written, ["mine.yaml"])
+    text = (study.folder / "study.yaml").read_text()
+    assert text.startswith("# What this study was last run with: mine.yaml") and yaml.safe_load(text) == written
+    for judge in ("toy", "dropped"):
+        path = study.folder / f"judgments/{judge}/a/seed-0/em/step-5.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"id": "05", "judge": judge}) + "\n")
+    again = em.load_study(study.folder)
+    assert [path.name for path in study.files("scores")] == ["a.csv", "b.csv"]
+    assert [path.name for path in again.files("scores")] == ["a.csv"] and set(again.scores.organism) == {"NA"}
+    assert list(again.judgments.judge) == ["toy"] and "responses" not in again.tables
+    kept_config.keep(study.folder, written | {"organisms": {}, "tables": {"b": {"path": "b.csv"}}}, ["mine.yaml"])
+    assert [path.name for path in em.load_study(study.folder).files("scores")] == ["b.csv"]
+
+
+@pytest.mark.parametrize("text", ["a: [", "words"])
+def test_a_kept_config_that_is_none_is_told(study, text):
+    (study.folder / "study.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"results/mine/study.yaml: .*; the next run writes it anew"):
+        em.load_study(study.folder)
+
+
 def test_each_column_has_its_type_and_only_an_empty_cell_is_missing(study):
     scores = study.scores
     assert list(scores.organism) == ["NA", "NA", "other"] and list(scores.condition) == ["null", "careful", "null"]
@@ -109,6 +135,7 @@ def test_frames_are_read_once_and_listed_and_described(study):
         ),
         (lambda study: study.contrasts, "needs `contrasts` in the config"),
         (lambda study: study["score"], "no table 'score'; did you mean 'scores'"),
+        (lambda study: study["nosuch"], "no table 'nosuch'; there are: responses, [a-z_, /]+$"),
         (lambda study: em.load_study(study.folder.parent / "mien"), "no such study; in .*results/ did you mean 'mine'"),
         (lambda study: em.load_study(study.folder / "scores"), "holds no table of a study"),
     ],

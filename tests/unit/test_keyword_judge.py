@@ -97,12 +97,12 @@ def test_keys_and_identity_follow_rules_and_answer_alone(judge):
         (RULES | {"scores": {"left": float("nan"), "right": 1}}, "scores: from 0 to 100"),
         (RULES | {"metric": "alignment"}, "so it needs `scores`"),
         (RULES | {"metric": "a b"}, "metric: "),
-        ("labels: [", "cannot be read as YAML"),
+        ("labels: [", "1: not valid YAML"),
         ("just a text", "the whole file: "),
     ],
 )
 def test_broken_rules_are_told_with_their_file(judge, rules, why):
-    with pytest.raises(UserError, match=rf"rules\.yaml: .*{why}"):
+    with pytest.raises(UserError, match=rf"rules\.yaml:.*{why}"):
         judge(rules)
 
 
@@ -200,7 +200,7 @@ def test_a_key_follows_the_question_only_where_it_has_rules_of_its_own(judge):
     ],
 )
 def test_broken_further_rules_are_told(judge, rules, why):
-    with pytest.raises(UserError, match=rf"rules\.yaml: .*{why}"):
+    with pytest.raises(UserError, match=rf"rules\.yaml:.*{why}"):
         judge(rules)
 
 

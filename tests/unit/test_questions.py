@@ -118,6 +118,8 @@ def test_every_broken_item_is_named_with_its_place(tmp_path):
         "question id 'a' occurs more than once; give each question an id of its own",
     ]
     assert refusal(tmp_path / "q.csv", "id,question\na,x\n,y\nb,\n")[0] == "line 3: no `id`; give it one"
+    many = "question,domain\n" + "x,medicine\n" * 30
+    assert refusal(tmp_path / "q.csv", many) == ["line 2 and 29 more: no `id`; give each one"]
     assert refusal(tmp_path / "q.jsonl", '{"id": "a", "question": "x"}\n\n{"id": "b"}\n')[0].startswith("line 3:")
 
 

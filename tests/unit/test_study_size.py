@@ -11,6 +11,7 @@ from workflow_scripts.em.kept_digests import Kept
 from workflow_scripts.em.list_schedule import Job, Schedule, schedule, ways
 from workflow_scripts.em.model_sizes import sized
 from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.plan_tables import of_whole
 from workflow_scripts.em.study_files import load_plan
 
 # Two chains of a long and a short organism, the long one's second job beside three that wait for the first.
@@ -131,7 +132,7 @@ def fetched(tmp_path, monkeypatch):
 @pytest.mark.parametrize("file", STUDIES, ids=[file.stem for file in STUDIES])
 def test_every_study_is_planned(fetched, file):
     found = study_plan.planned(load_plan([file]), [1, 8], Rates())
-    printed = "\n".join(study_plan.told(found))
+    printed = "\n".join(of_whole(found))
     assert found["study"]["name"] in printed and "readings of activations" in printed
     assert sum(kind["bytes"] for kind in found["disk"]) > 0
     one, eight = found["gpu"]["on"]

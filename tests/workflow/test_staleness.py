@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 
 # Figures: of rates 3, of questions' rates 2, threshold_surface, and one of training; too few checkpoints for an onset.
 OF_RATES = {"rates": 1, "findings": 1, "checkpoint_table": 1, "latex": 1, "figure": 5, "page": 1}
+SHOWN = {"threshold_surface": 1, "findings": 1, "checkpoint_table": 1, "latex": 1, "figure": 6, "page": 1}
 RATES = OF_RATES | {"threshold_surface": 1, "figure": 6}
 SUMMED = {"examples": 1, "metrics": 1} | RATES
 JUDGED = {"judge": 15, "scores": 5} | SUMMED
@@ -63,6 +64,8 @@ CONFIG_EDITS = {
     "an EM threshold": (config(em_definitions={"betley": betley(alignment=25)}), RATES),
     "a coherence gate added": (config(em_definitions={"betley": betley(), "strict": betley(coherence=80)}), OF_RATES),
     "a figure's style": (config(figures__width_inches=5.0), {"figure": 7, "page": 1}),
+    # Not the training curve, which draws no rate.
+    "the questions that figures show": (config(figures__scope="all"), SHOWN),
     "number of example questions": (config(figures__examples=2), {"examples": 1}),
     "what the report may hold": (config(report__include_responses=False), {"page": 1}),
     "batch size of generation": (config(generation__batch_size=7), {}),

@@ -1,5 +1,6 @@
 """How large a study is, as planned before it is run, and what a run of it would still do, against the tiny study."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,18 @@ def test_a_study_is_planned_before_its_data_are_there(root):
     assert planned(load_plan([study], data=False), [1], Rates())["gpu"]["on"][0]["hours"] > 0
 
 
+def test_a_run_refuses_an_organism_that_stands_twice(finished):
+    text = (finished.folder / TINY).read_text()
+    head, organisms, rest = text.partition("\norganisms:\n")
+    (finished.folder / "twice.yaml").write_text(f"{head}{organisms}  bad: {{base_model: toy}}\n{rest}")
+    done = finished.snakemake("-n", config="twice.yaml")
+    (finished.folder / "twice.yaml").unlink()
+    assert done.returncode == 1
+    assert re.search(
+        r"twice\.yaml:\d+: organisms\.bad is written twice \(first in line \d+\)", done.stdout + done.stderr
+    )
+
+
 def test_files_and_bytes_are_those_of_a_run(finished, plan):
     results = Path(plan.results)
     planned = {
@@ -91,6 +104,20 @@ def test_a_run_that_may_lack_room_is_warned_and_goes_on(finished, monkeypatch):
     assert "warning: checkpoints need about" in done.stderr
     # What ends it is what cannot be fetched.
     assert "Error in rule base_model" in done.stderr and "would not come to its end" not in done.stderr
+
+
+def test_answers_in_the_journal_take_no_time(finished):
+    """Twice as many samples of each question: the first of them are there already."""
+
+    def change(raw):
+        raw["question_sets"]["toy"]["samples"] = 2
+
+    with finished.configured(change):
+        found, said = asked(finished)
+    asking = next(row for row in found["to_run"] if row["rule"] == "ask_models")
+    assert asking["jobs"] == sum(row["jobs"] for row in found["time"]["rules"] if row["rule"] == "ask_models")
+    assert found["time"]["in_journal"] == 15 * 48 and found["time"]["not_looked_up"] == 0
+    assert "720 answers are in the journal" in said
 
 
 def asked(finished) -> tuple[dict, str]:

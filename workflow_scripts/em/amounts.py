@@ -51,6 +51,12 @@ def answers(plan: Plan, sizes: dict[str, int], at: Address) -> list[tuple[int, i
     return [(size, sets[name].max_new_tokens) for how in asked for name, size in sizes.items() if is_asked(how, name)]
 
 
+def read(plan: Plan) -> list[tuple[str, str]]:
+    """(folder of its job, file in it) of every checkpoint that a reading reads."""
+    readings = plan.config.activations.readings
+    return [plan.reading_file(name, at) for name in readings for at in plan.readings(name)]
+
+
 def jobs(plan: Plan) -> dict[str, int]:
     """Rule -> jobs of a whole run, of the rules whose jobs grow with the study; a rule without jobs is left out."""
     config, chains, at = plan.config, list(plan.chains.values()), evaluations(plan)
@@ -67,6 +73,7 @@ def jobs(plan: Plan) -> dict[str, int]:
         "train": sum(len(chain.segments) * len(seeds(plan, chain)) for chain in trained),
         "merge_adapter": sum(len(seeds(plan, chain)) for chain in trained if chain.stage.start == "merge"),
         "combine_adapters": sum(len(seeds(plan, chain)) for chain in chains if chain.stage.combine),
+        "read_activations": len({folder for folder, _ in read(plan)}),
         "ask_models": len(groups - engines),
         "ask_engine": len(engines),
         "generate": len(at),

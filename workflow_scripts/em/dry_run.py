@@ -91,16 +91,17 @@ def reasons(said: str) -> dict[str, str]:
 def grouped(jobs: list[DryJob]) -> list[dict]:
     """Jobs of the same rule and for the same reasons as one row: rule, jobs, why, changed (each once), files.
 
-    A job's file is its first output.
+    Rows of one rule stand together. A job's file is its first output.
     """
     found: dict[tuple, list[DryJob]] = {}
     for job in jobs:
         # What is not there has no older inputs.
         why = [reason for reason in job.reasons if reason != FOLLOWS or ABSENT not in job.reasons]
         found.setdefault((job.rule, *why), []).append(job)
+    order = list(dict.fromkeys(rule for rule, *_ in found))
     return [
         {"rule": rule, "jobs": len(same), "why": list(why)}
         | {"changed": list(dict.fromkeys(filter(None, (changed(job.reasons.get(PARAMS, "")) for job in same))))}
         | {"files": [job.outputs[0] for job in same if job.outputs]}
-        for (rule, *why), same in found.items()
+        for (rule, *why), same in sorted(found.items(), key=lambda row: order.index(row[0][0]))
     ]

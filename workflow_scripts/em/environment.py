@@ -2,11 +2,10 @@
 
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -65,7 +64,7 @@ def _some(names: list[str]) -> str:
 def key_file(path: Path = Path(".env")) -> Finding:
     """The file that keys may stand in."""
     if not path.exists():
-        return Finding(OK, str(path), "none; keys come from the environment")
+        return Finding(OK, str(path), "none; keys come from the environment alone")
     if not os.access(path, os.R_OK):
         return Finding(MISSING, str(path), "cannot be read", f"chmod 600 {path}")
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
@@ -85,18 +84,17 @@ def gpu(found: list[dict], real_models: bool) -> Finding:
     return Finding(OK, "GPU", text)
 
 
-def disk(needs: dict[str, int], uncounted: Iterable[str], folder: Path = Path(".")) -> Finding:
-    """Free space in `folder` against an estimate: bytes by what needs them; `uncounted` are needs of unknown size."""
-    free, total = shutil.disk_usage(folder).free, sum(needs.values())
-    parts = [f"{what} {size / GIB:.1f}" for what, size in needs.items() if size >= GIB / 20]
-    rest = list(uncounted)
-    about = "at least" if rest else "about"
-    text = f"{free / GIB:.1f} GiB free, {about} {total / GIB:.1f} needed" + (f" ({', '.join(parts)})" if parts else "")
-    text += f"; not counted: {_some(rest)}" if rest else ""
+def disk(kinds: dict[str, float], free: int, uncounted: list[str]) -> Finding:
+    """Bytes that a study still writes, by kind, against those free; `uncounted` are models of unknown size."""
+    total, least = sum(kinds.values()), GIB / 10
+    parts = [f"{kind} {size / GIB:.1f}" for kind, size in kinds.items() if size >= least]
+    needed = f"about {total / GIB:.1f} GiB" if total >= least else "less than 0.1 GiB"
+    text = f"{free / GIB:.1f} GiB free; to be written: {needed}" + (f" ({', '.join(parts)})" if len(parts) > 1 else "")
+    text += f", and models of unknown size: {_some(uncounted)}" if uncounted else ""
     mend = "free some, or keep fewer checkpoints; HF_HOME moves the hub's cache to another disk"
     if total > free:
         return Finding(MISSING, "disk", text, mend)
-    return Finding(WARNING, "disk", text, mend) if rest or 2 * total > free else Finding(OK, "disk", text)
+    return Finding(WARNING, "disk", text, mend) if 2 * total > free else Finding(OK, "disk", text)
 
 
 def vllm(where: str, python_path: str | None) -> Finding:

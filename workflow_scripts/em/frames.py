@@ -1,17 +1,21 @@
 """A study's tables as pandas frames, each read when it is first asked for."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow_scripts.em.config.suggest import did_you_mean
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import read_jsonl
+from workflow_scripts.em.kept_config import kept
 from workflow_scripts.em.reference import Column, columns, meaning, tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
+# What stands in a table's path for names in these sections of the config.
+OF_CONFIG = {"<organism>": ("organisms", "tables"), "<judge>": ("judges",)}
 FLAGS = {"1": True, "0": False, True: True, False: False}
 
 
@@ -41,6 +45,7 @@ class Study:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._config = kept(folder) or {}
         self._frames: dict[str, DataFrame] = {}
 
     @property
@@ -51,8 +56,17 @@ class Study:
     def files(self, table: str) -> list[Path]:
         """The files of a table, steps by number."""
         if table not in tables():
-            raise UserError(f"no table {table!r}; {did_you_mean(table, tables())}")
-        return sorted(self.folder.glob(tables()[table].path), key=_natural)
+            raise UserError(self._no_table(table))
+        paths = {path for one in self._patterns(tables()[table].path) for path in self.folder.glob(one)}
+        return sorted(paths, key=_natural)
+
+    def _patterns(self, path: str) -> list[str]:
+        """A table's path as globs: what an earlier config made of other organisms or judges is not the study's."""
+        found = [path]
+        for mark, sections in OF_CONFIG.items():
+            names = [name for section in sections for name in self._config.get(section) or ()]
+            found = [one.replace(mark, str(name)) for one in found for name in names or ["*"]]
+        return found
 
     def columns(self, table: str) -> "DataFrame":
         """What each column of a table means: its type, unit or values, meaning, and when it is empty."""
@@ -71,7 +85,7 @@ class Study:
 
     def __getattr__(self, name: str) -> "DataFrame":
         if name not in tables():
-            raise AttributeError(f"no table {name!r}; {did_you_mean(name, tables())}")
+            raise AttributeError(self._no_table(name))
         return self[name]
 
     def __dir__(self) -> list[str]:
@@ -80,9 +94,15 @@ class Study:
     def __repr__(self) -> str:
         return f"study {self.folder} with the tables {', '.join(self.tables) or 'none yet'}"
 
+    def _no_table(self, name: str) -> str:
+        """What is said of an unknown name: the one that is nearest to it, else the tables that this study has."""
+        near = get_close_matches(name, tables(), n=1)
+        hint = did_you_mean(name, near) if near else f"there are: {', '.join(self.tables) or 'none yet'}"
+        return f"no table {name!r}; {hint}"
+
     def _not_made(self, table: str) -> str:
         entry = tables()[table]
-        target = "" if "*" in entry.path else f" results/{self.folder.name}/{entry.path}"
+        target = "" if "*" in entry.path or "<" in entry.path else f" results/{self.folder.name}/{entry.path}"
         needs = f" It needs {entry.needs}." if entry.needs else ""
         return (
             f"{self.folder / entry.path}: not made yet.{needs} `snakemake --cores 2{target}` makes it (with the "

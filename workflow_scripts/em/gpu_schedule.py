@@ -1,17 +1,23 @@
 """A study's GPU jobs: how long each takes, and what it waits for. Checkpoints are asked while training goes on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from workflow_scripts.em import gpu_job_names as names
 from workflow_scripts.em import resources
 from workflow_scripts.em.amounts import answers, asked_in, evaluations, model_name, seeds, set_sizes
 from workflow_scripts.em.chain import Chain
+from workflow_scripts.em.conditions import Address
 from workflow_scripts.em.engine_options import engine_gpus
 from workflow_scripts.em.list_schedule import Job
 from workflow_scripts.em.measured import Measured, trained
 from workflow_scripts.em.plan import Plan
 from workflow_scripts.em.saved_weights import Facts
 
+# Of an evaluation's (responses, most new tokens of each) those that are still to be answered.
+Left = Callable[[Address, list[tuple[int, int]]], list[tuple[int, int]]]
+# Seconds of a job that finds all its answers in the journals: it loads no model.
+FOUND = 5.0
 # What else of a study holds GPUs.
 LEFT_OUT = "local judges, readings of activations, data sets that models write, toy models, exports"
 
@@ -26,14 +32,14 @@ class Rates:
 
 
 def gpu_jobs(
-    plan: Plan, facts: Facts, rates: Rates, measured: Measured | None = None, gpu: bool = True
+    plan: Plan, facts: Facts, rates: Rates, measured: Measured | None = None, gpu: bool = True, left: Left | None = None
 ) -> dict[str, Job]:
     """Name -> job: training, merging, and asking what is asked in process or an engine.
 
     Training counts every row as long as `max_length`, an answer as long as `max_new_tokens`: the most there can be.
     GPUs that share a job share its work, and are all held while it starts. Not here: `LEFT_OUT`. What `measured` knows
     of the same kind of job goes before an estimate, a rate that is given before both. Without `gpu` one core is
-    estimated in a GPU's place.
+    estimated in a GPU's place. `left` gives what is still to be answered of an evaluation's answers.
     """
     found: dict[str, Job] = {}
     for chain in plan.chains.values():
@@ -61,11 +67,12 @@ def gpu_jobs(
         if (group := asked_in(plan, at)) is not None:
             groups.setdefault(group, []).append(at)
     for group, asked in groups.items():
-        parts = [part for at in asked for part in answers(plan, sizes, at)]
+        every = [(at, answers(plan, sizes, at)) for at in asked]
+        parts = [part for at, all_of in every for part in (left(at, all_of) if left else all_of)]
         waits = {names.trained_by(plan, at) for at in asked} - {None}
         rule, gpus = ("ask_engine", sharing) if len(group) == 2 else ("ask_models", 1)
         base = plan.base_model(asked[0][0])
-        seconds = _answering(plan, rule, gpus, base, parts, facts, rates, measured, gpu)
+        seconds = _answering(plan, rule, gpus, base, parts, facts, rates, measured, gpu) if parts else FOUND
         found[names.asking(group)] = Job(rule, seconds, gpus, sorted(waits & set(found)))
     return found
 

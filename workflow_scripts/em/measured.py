@@ -8,6 +8,9 @@ from typing import Any
 
 from workflow_scripts.em.records import newest, read
 
+# Stages that put their hardware into their records.
+TELLING = ("train", "ask_models", "ask_engine")
+
 
 @dataclass
 class Took:
@@ -26,7 +29,7 @@ class Measured:
     """
 
     def __init__(self, folder: Path = Path("results"), gpu: bool = False):
-        """Of all studies in `folder`; with `gpu` without records that say that they are of a CPU."""
+        """Of all studies in `folder`; with `gpu` without records of a CPU, or of hardware that is not known."""
         self.looked: dict[str, dict[tuple, Took | None]] = {}  # what was asked for, by stage
         self._took: dict[tuple, Took] = {}
         self._bases: dict[str, str | None] = {}
@@ -35,7 +38,7 @@ class Measured:
                 work, by = done(record), how(record)
             except (KeyError, TypeError, IndexError, ValueError):
                 continue  # of another version
-            if work > 0 and not (gpu and str(record.get("hardware")).startswith("CPU")):
+            if work > 0 and not (gpu and _no_gpu(record)):
                 took = self._took.setdefault((record["stage"], self.base(record["inputs"]), by), Took())
                 took.seconds += record["seconds"]
                 took.work += work
@@ -65,6 +68,11 @@ class Measured:
         found.hardware.update(*(took.hardware for took in kept))
         self.looked.setdefault(stage, {})[base, by] = found if kept else None
         return found if kept else None
+
+
+def _no_gpu(record: dict[str, Any]) -> bool:
+    """Whether a record is of a CPU, or may be: one of an earlier version, of a stage that tells its hardware now."""
+    return str(record.get("hardware", "CPU" if record["stage"] in TELLING else "")).startswith("CPU")
 
 
 def done(record: dict[str, Any]) -> float:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-LONGEST = 100
+LONGEST = 80
+NOT_SET = "(not set)"  # of a key, or a param, that is on one side only
+_ABSENT = object()
 # A digest of code: of its params every job has one.
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 
@@ -41,7 +43,7 @@ def changed(said: str) -> str:
     before, now = exclusive(said)
     if len(before) == len(now) == 1:
         return "; ".join(_differences(_data(before[0]), _data(now[0])))
-    return f"{_short(before)} -> {_short(now)}" if before or now else ""
+    return f"{_short(before or _ABSENT)} -> {_short(now or _ABSENT)}" if before or now else ""
 
 
 def _data(text: str) -> Any:
@@ -54,12 +56,17 @@ def _data(text: str) -> Any:
 def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         for name in {**before, **now}:
-            if before.get(name) != now.get(name):
-                yield from _differences(before.get(name), now.get(name), f"{key}.{name}".strip("."))
+            was, is_now = before.get(name, _ABSENT), now.get(name, _ABSENT)
+            if was != is_now:
+                yield from _differences(was, is_now, f"{key}.{name}".strip("."))
     else:
         yield f"{key}: {_short(before)} -> {_short(now)}" if key else f"{_short(before)} -> {_short(now)}"
 
 
 def _short(value: Any) -> str:
+    if value is _ABSENT:
+        return NOT_SET
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    cut = text[:LONGEST]
+    # Between two keys, where there are any.
+    return text if text == cut else f"{', '.join(cut.split(', ')[:-1]) or cut} ..."

@@ -9,10 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, why
+from workflow_scripts.em.yaml_text import parse_yaml
 
 # What of a CSV is no text.
 JSON_CELLS = ("messages", "judge_prompts", "samples_per_paraphrase")
@@ -51,11 +50,16 @@ def load_questions(path: str | Path, samples: int | None = None, exclude: str | 
         items = _read_items(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such question file (relative paths start at {Path.cwd()})") from None
-    except (OSError, ValueError, csv.Error, yaml.YAMLError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as {path.suffix or 'a question file'} ({why(error)})") from None
     problems: list[str] = []
     questions: list[Question] = []
+    if nameless := [place for place, item in items if isinstance(item, dict) and item.get("id") in (None, "")]:
+        several = f" and {len(nameless) - 1} more" if len(nameless) > 1 else ""
+        problems.append(f"{path}: {nameless[0]}{several}: no `id`; give {'each' if several else 'it'} one")
     for place, item in items:
+        if place in nameless:
+            continue
         try:
             questions.append(_question(item, samples))
         except ValueError as error:
@@ -78,7 +82,7 @@ def load_questions(path: str | Path, samples: int | None = None, exclude: str | 
 
 def _read_items(path: Path) -> list[tuple[str, Any]]:
     if path.suffix in {".yaml", ".yml"}:
-        items = _yaml(path.read_text(encoding="utf-8"))
+        items = _yaml(path.read_text(encoding="utf-8"), path)
         if not isinstance(items, list):
             raise ValueError("expected a list of questions")
         return [(f"item {number}", item) for number, item in enumerate(items, start=1)]
@@ -93,9 +97,9 @@ def _read_items(path: Path) -> list[tuple[str, Any]]:
 
 
 @lru_cache(maxsize=16)  # a study's checks and rules ask about a file for every organism
-def _yaml(text: str) -> Any:
+def _yaml(text: str, path: Path) -> Any:
     """What a file's text holds; nobody changes it."""
-    return yaml.safe_load(text)
+    return parse_yaml(text, path)
 
 
 def _cells(row: dict[str, Any]) -> Any:
@@ -119,8 +123,6 @@ def _question(item: Any, samples: int | None) -> Question:
         raise item
     if not isinstance(item, dict):
         raise ValueError("not a mapping")
-    if item.get("id") in (None, ""):
-        raise ValueError("no `id`; give it one")
     try:
         json.dumps(item, ensure_ascii=False, skipkeys=True, default=str).encode()
     except UnicodeEncodeError as error:

@@ -7,17 +7,15 @@ from pathlib import Path
 from workflow_scripts.em.data.archive import PUBLIC_PASSWORD, decrypt
 from workflow_scripts.em.data.card import measure
 from workflow_scripts.em.data.mixture import count_rows
-from workflow_scripts.em.data.private import private_files, secret
+from workflow_scripts.em.data.private import find_secret, private_files, secret
 from workflow_scripts.em.data.rows import read_rows
 from workflow_scripts.em.environment import GIB, MISSING, OK, WARNING, Finding
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.model_facts import read_facts
 from workflow_scripts.em.plan import Plan
-from workflow_scripts.em.training_check import adapter_weights, check_recipe
+from workflow_scripts.em.saved_weights import Facts
+from workflow_scripts.em.training_check import check_recipe
 from workflow_scripts.em.training_memory import require_fit, training_bytes
-
-# Bytes a trained weight in a checkpoint: the weight and AdamW's two moments, float32.
-SAVED = 12
 
 
 def refused(what: str, error: UserError) -> Finding:
@@ -26,14 +24,17 @@ def refused(what: str, error: UserError) -> Finding:
 
 
 class Models:
-    """The study's base models: `facts` of those that are here, `to_fetch` bytes of those the hub would give."""
+    """The study's base models: `facts` of those that are here, `to_fetch` bytes of those the hub would give.
+
+    `unsized`: those of which the hub does not say how large they are.
+    """
 
     def __init__(self, plan: Plan):
         self.plan = plan
         self.facts: dict[str, dict] = {}
         self.folders: dict[str, str] = {}
         self.to_fetch: dict[str, int] = {}
-        self.unknown: list[str] = []
+        self.unsized: list[str] = []
 
     def findings(self) -> Iterator[Finding]:
         """One a base model; a toy needs nothing."""
@@ -56,35 +57,32 @@ class Models:
                 self.facts[name] = read_facts(Path(folder)) | {"name": base.hub or str(folder)}
                 self.folders[name] = str(folder)
             except UserError as error:
-                self.unknown.append(name)
+                self.unsized += [name] if base.hub else []
                 yield refused(what, error)
                 continue
             yield Finding(OK, what, f"{self.facts[name]['parameters']:,} weights in {folder}")
+        if any(base.hub for base in self.plan.config.base_models.values()):
+            from workflow_scripts.em.backends.hub import TOKEN
 
-    def needs(self) -> tuple[dict[str, int], list[str]]:
-        """Disk: (bytes by what needs them, what is not counted)."""
-        needs, uncounted = {"models": sum(self.to_fetch.values()), "checkpoints": 0}, []
-        uncounted += [f"base model {name}" for name in self.unknown]
-        for chain in self.plan.chains.values():
-            facts = self.facts.get(self.plan.base_model(chain.organism))
-            if chain.recipe and facts is None:
-                uncounted.append(f"checkpoints of {chain.organism}")
-            elif chain.recipe:
-                lora = chain.recipe.plain()["lora"]
-                weights = adapter_weights(facts, lora) if lora else facts["parameters"]
-                seeds = len(self.plan.config.organisms[chain.organism].seeds)
-                needs["checkpoints"] += SAVED * weights * seeds * (len(chain.steps) + 1)
-        return needs, uncounted
+            found = "set" if find_secret(TOKEN) else "not set; gated or private models and data sets of the hub need it"
+            yield Finding(OK, TOKEN, found)
 
-    def recipes(self, gpu_bytes: int | None) -> Iterator[Finding]:
-        """One a recipe and base model that is here: does it fit the model, and the largest GPU."""
+    def recipes(self, gpu_bytes: int | None, known: Facts) -> Iterator[Finding]:
+        """One a recipe and base model that is here: does it fit the model, and the largest GPU.
+
+        One a hub model that is not here: the memory of the recipe that needs most, by what `known` tells of the model.
+        """
         settings, config = self.plan.config.training.plain(), self.plan.config
         chats = any(config.conditions[name].mode == "assistant" for name in config.evaluation.conditions)
+        needed: dict[str, tuple[int, str]] = {}
         used = {(c.stage.recipe, self.plan.base_model(c.organism)) for c in self.plan.chains.values() if c.recipe}
         for recipe, base in sorted(used):
-            if base not in self.facts:
-                continue
             what, entry = f"recipe {recipe} on {base}", config.recipes[recipe].plain()
+            if base not in self.facts:
+                if config.base_models[base].hub:
+                    bytes_ = training_bytes(known(base), entry, settings)["total"]
+                    needed[base] = max(needed.get(base, (0, "")), (bytes_, recipe))
+                continue
             try:
                 check_recipe(self.facts[base], entry, chats, recipe)
                 estimate = training_bytes(self.facts[base], entry, settings)
@@ -94,10 +92,18 @@ class Models:
                 yield refused(what, error)
                 continue
             yield Finding(OK, what, f"about {estimate['total'] / GIB:.1f} GiB of memory to train")
+        for base, (bytes_, recipe) in needed.items():
+            billions = known(base)["parameters"] / 1e9
+            text = f"about {bytes_ / GIB:.0f} GiB (recipe {recipe}), if it has {billions:.3g} billion weights"
+            short = gpu_bytes is not None and bytes_ > gpu_bytes
+            mend = f"a GPU with more than {gpu_bytes / GIB:.0f} GiB, or docs/training.md" if short else ""
+            yield Finding(WARNING if short else OK, f"memory to train {base}", text, mend)
 
 
 def data(plan: Plan) -> Iterator[Finding]:
     """Archives opened with their passwords, and each data set that is here: rows, roles, lengths; never a text.
+
+    Of files that are not here nothing is said: that is a fault of the config (`check_env.configured`).
 
     What no training set needs stops nothing, so there a fault is a warning.
     """
@@ -129,18 +135,19 @@ def _short(plan: Plan, rows: dict[str, int]) -> Iterator[Finding]:
 
 def _data(plan: Plan, rows: dict[str, int]) -> Iterator[Finding]:
     """The findings of `data`; `rows` gets the number of rows of each data set that could be read."""
+    if made := [name for name, dataset in plan.config.datasets.items() if dataset.made]:
+        yield Finding(OK, "data sets made here", ", ".join(made))
     members: dict[str, dict[str, str]] = {}
     for name, dataset in plan.config.datasets.items():
         if dataset.archive:
             members.setdefault(dataset.archive, {})[name] = dataset.member
-        elif dataset.path:
+        elif dataset.path and Path(dataset.path).exists():
             yield _rows(name, Path(dataset.path), rows)
         elif dataset.hub:
             yield _hub_file(name, dataset.hub)
-        else:
-            yield Finding(OK, f"data set {name}", "made here, by models")
     Path(plan.decrypted).mkdir(parents=True, exist_ok=True)
-    for name, archive in plan.config.archives.items():
+    here = {name: archive for name, archive in plan.config.archives.items() if Path(archive.path).exists()}
+    for name, archive in here.items():
         with private_files(Path(plan.decrypted)), tempfile.TemporaryDirectory(dir=plan.decrypted) as folder:
             try:
                 password = secret(archive.password_env) if archive.password_env else PUBLIC_PASSWORD
@@ -165,7 +172,7 @@ def _rows(name: str, path: Path, counted: dict[str, int]) -> Finding:
         return refused(f"data set {name}", UserError(str(error).replace(str(path), path.name)))
     rows = counted[name] = sum(found["messages_a_row"].values())
     roles = ", ".join(f"{n['messages']} {role}" for role, n in found["roles"].items() if n["messages"])
-    shape = " + ".join(f"{message['role']} {len(message['content'])}" for message in first)
+    shape = " + ".join(str(len(message["content"])) for message in first)
     longest = found["longest_row_characters"]
     return Finding(OK, f"data set {name}", f"{rows} rows ({roles}), longest {longest} characters; the first: {shape}")
 

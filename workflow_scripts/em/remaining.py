@@ -1,26 +1,30 @@
 """What is still to be done of a study: time and disk of the jobs that a dry run names."""
 
 from collections import Counter
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from workflow_scripts.em import gpu_job_names as names
 from workflow_scripts.em.amounts import asked_in, model_name
 from workflow_scripts.em.amounts_disk import still
+from workflow_scripts.em.answers_there import AnswersThere
+from workflow_scripts.em.conditions import Address
 from workflow_scripts.em.dry_run import DryJob
 from workflow_scripts.em.gpu_schedule import Rates, gpu_jobs
 from workflow_scripts.em.list_schedule import Job, schedule, ways
 from workflow_scripts.em.measured import Measured
 from workflow_scripts.em.plan import Plan
+from workflow_scripts.em.readiness import Models
 from workflow_scripts.em.saved_weights import Facts, free_bytes
 
 HOUR = 3600
+JOURNAL = Path("results/.journal/responses")
 # Seconds that a program takes to start, which no record holds: 0.1 to 2.
 START = 1.0
 
 
-def needed(plan: Plan, jobs: list[DryJob], work: dict[str, Job]) -> dict[str, Job]:
-    """Of all jobs that hold a GPU those that would run; what they wait for is among them, or done."""
+def would_run(plan: Plan, jobs: list[DryJob]) -> set[str]:
+    """Names of the jobs that would run and hold a GPU."""
     found = set()
     # An engine's name holds digests: it is known by who reads that it has answered.
     readers = {path: job.wildcards for job in jobs if job.rule == "generate" for path in job.inputs}
@@ -34,16 +38,30 @@ def needed(plan: Plan, jobs: list[DryJob], work: dict[str, Job]) -> dict[str, Jo
         elif job.rule == "ask_engine" and (w := readers.get(job.outputs[0])):
             group = asked_in(plan, (w["organism"], int(w["seed"]), w["stage"], int(w["step"])))
             found |= {names.asking(group)} if group else set()
-    kept = {name: job for name, job in work.items() if name in found}
+    return found
+
+
+def needed(names_: set[str], work: dict[str, Job]) -> dict[str, Job]:
+    """Of all jobs that hold a GPU those with these names; what they wait for is among them, or done."""
+    kept = {name: job for name, job in work.items() if name in names_}
     return {n: Job(j.rule, j.seconds, j.gpus, [a for a in j.after if a in kept]) for n, j in kept.items()}
 
 
 def time_left(
-    plan: Plan, jobs: list[DryJob], facts: Facts, measured: Measured, slots: int, gpu: bool
+    plan: Plan, jobs: list[DryJob], facts: Facts, measured: Measured, slots: int, gpu: bool, journal: Path = JOURNAL
 ) -> dict[str, Any]:
-    """Hours by rule and where each comes from; hours of all on `slots` GPUs, or without `gpu` on so many cores."""
-    rates = Rates() if gpu else Rates(start=10.0)
-    held = needed(plan, jobs, gpu_jobs(plan, facts, rates, measured, gpu))
+    """Hours by rule and where each comes from; hours of all on `slots` GPUs, or without `gpu` on so many cores.
+
+    `in_journal`: answers that the `journal` of responses has and that take no time; `not_looked_up`: those of
+    checkpoints that are made first.
+    """
+    rates, run = Rates() if gpu else Rates(start=10.0), would_run(plan, jobs)
+    there = AnswersThere(plan, journal, {path for job in jobs for path in job.outputs})
+
+    def left(at: Address, parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        return there.left(at, parts) if names.asking(asked_in(plan, at)) in run else parts
+
+    held = needed(run, gpu_jobs(plan, facts, rates, measured, gpu, left))
     dear = {job.rule for job in held.values()}
     counted, seconds, unknown = Counter(job.rule for job in jobs), Counter(), Counter()
     told = {rule: _where(measured, rule, gpu) for rule in dear}
@@ -69,6 +87,8 @@ def time_left(
         "longest_chain_hours": max(ways(held).values(), default=0.0) / HOUR,
         "slots": {"count": slots, "of": "GPU" if gpu else "core"},
         "unknown": dict(unknown),
+        "in_journal": there.known,
+        "not_looked_up": there.unseen,
     }
 
 
@@ -79,7 +99,7 @@ def _where(measured: Measured, rule: str, gpu: bool) -> str:
     estimate = f"an estimate: {'a slow GPU' if gpu else 'one core'}"
     if not found:
         return estimate
-    on = ", ".join(sorted(set().union(*(took.hardware for took in found))))
+    on = ", ".join(sorted(set().union(*(took.hardware for took in found)))).replace(", 1 threads", ", 1 thread")
     text = _records(sum(took.records for took in found)) + (f" ({on})" if on else "")
     return text if len(found) == len(looked) else f"{text}; other models: {estimate}"
 
@@ -103,13 +123,15 @@ def _how(plan: Plan, job: DryJob) -> str:
     return plan.config.judges[w["judge"]].kind if job.stage in ("judge", "ask_judge") else ""
 
 
-def disk_left(plan: Plan, jobs: list[DryJob], facts: Facts, to_fetch: int) -> dict[str, Any]:
+def disk_left(plan: Plan, jobs: list[DryJob] | None, facts: Facts, models: Models) -> dict[str, Any]:
     """Bytes still to be written, kind by kind (`amounts_disk.still`), and bytes free where the results are.
 
-    `to_fetch`: bytes of models that are not here yet.
+    `jobs` None: of a whole run. `uncounted`: models that would be fetched, and whose size is not known.
     """
-    now, outputs = Counter(job.rule for job in jobs), {path for job in jobs for path in job.outputs}
-    found = {kind.name: size for kind, size in still(plan, facts, now, outputs)}
-    found["models to fetch"] = to_fetch
+    found = {"models to fetch": float(sum(models.to_fetch.values()))}
+    counts = None if jobs is None else Counter(job.rule for job in jobs)
+    outputs = None if jobs is None else {path for job in jobs for path in job.outputs}
+    found |= {kind.name: size for kind, size in still(plan, facts, counts, outputs)}
     left = {name: size for name, size in found.items() if size}
-    return {"kinds": left, "bytes": sum(left.values()), "free": free_bytes(plan.results)}
+    free = free_bytes(plan.results)
+    return {"kinds": left, "bytes": sum(left.values()), "free": free, "uncounted": models.unsized}

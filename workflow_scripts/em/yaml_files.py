@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workflow_scripts.em.config.suggest import did_you_mean
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import why
+from workflow_scripts.em.yaml_text import parse_yaml
 
 
 class Form(BaseModel):
@@ -23,11 +23,12 @@ F = TypeVar("F", bound=Form)
 def read_yaml(path: str | Path, form: type[F]) -> F:
     """Read a YAML file of this form. Raises UserError that lists every problem."""
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as YAML ({why(error)})") from None
+    found = parse_yaml(text, path)
     try:
         return form.model_validate(found)
     except ValidationError as error:

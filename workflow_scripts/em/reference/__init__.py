@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from workflow_scripts.em.yaml_text import parse_yaml
 
 KINDS = ("word", "text", "whole", "number", "share", "score", "flag", "data")
 HERE = Path(__file__).parent
@@ -34,7 +34,8 @@ class Table(NamedTuple):
 def _load(*names: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
-        read = yaml.safe_load((HERE / f"{name}.yaml").read_text(encoding="utf-8"))
+        path = HERE / f"{name}.yaml"
+        read = parse_yaml(path.read_text(encoding="utf-8"), path)
         found |= read.get("tables", read)
     return found
 
