@@ -1,85 +1,41 @@
-"""Export the journals of judges (or of responses) to one file, and import one: answers change hands, no keys do."""
+"""Export the journals of judges (or of responses) to one file, and import one: answers change hands, no keys do.
+
+Or forget the answers of a judge about a study that gave no score; they are exported first, and asked again.
+"""
 
 import argparse
-import gzip
-import json
-import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from workflow_scripts.em.errors import UserError
-from workflow_scripts.em.files import atomic_file, dumps
-from workflow_scripts.em.journal import Journal
+from workflow_scripts.em.exchange import export, take_in
+from workflow_scripts.em.forgetting import forget
+from workflow_scripts.em.judges import Call, Judge
 from workflow_scripts.em.provenance import run
+from workflow_scripts.judge import asked_about
 
-# Of journals and keys: neither a path nor anything that JSON would have to quote.
-_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-
-
-def export(root: Path, out: Path, only: list[str]) -> int:
-    """Write all items of the journals under `root` (of those in `only`, if any) to a .jsonl.gz; returns how many."""
-    folders = [root / name for name in only] or sorted(path for path in root.iterdir() if path.is_dir())
-    absent = [str(folder) for folder in folders if not folder.is_dir()]
-    if absent or not folders:
-        raise UserError(f"{absent[0] if absent else root}: no journal here")
-    written = 0
-    with atomic_file(out, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as handle:
-        for folder in folders:
-            for item in Journal(folder).items():
-                handle.write((dumps({"journal": folder.name, **item}) + "\n").encode())
-                written += 1
-    return written
-
-
-def take_in(root: Path, source: Path) -> tuple[int, int]:
-    """Add the items of an exported file that the journals lack; returns (added, known before)."""
-    added = known = 0
-    journals: dict[str, Journal] = {}
-    for name, item in _items(source):
-        if name not in journals:
-            journals[name] = Journal(root / name)
-            journals[name].find(key for other, key in _keys(source) if other == name)
-        if item["key"] in journals[name]:
-            known += 1
-        else:
-            journals[name].append([item])
-            added += 1
-    for journal in journals.values():
-        journal.close()
-    return added, known
-
-
-def _keys(source: Path) -> Iterator[tuple[str, str]]:
-    return ((name, item["key"]) for name, item in _items(source))
-
-
-def _items(source: Path) -> Iterator[tuple[str, dict]]:
-    number = 0
-    try:
-        with gzip.open(source, "rt", encoding="utf-8") as handle:
-            for number, line in enumerate(handle, start=1):  # noqa: B007  (named in the message)
-                item = json.loads(line, parse_constant=_no_number)
-                if not (_NAME.fullmatch(name := item.pop("journal")) and _NAME.fullmatch(item["key"])):
-                    raise ValueError("no journal item")
-                yield name, item
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such file") from None
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{source}:{number}: not a whole export of journals ({error}); fetch it again") from None
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+STATUSES = ("unparseable", "refusal", "code")
+WHICH = "forget: answers with which status, by default those that could not be read"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=("export", "import"), help="what to do")
-    parser.add_argument("file", type=Path, help="the .jsonl.gz file")
+    parser.add_argument("action", choices=("export", "import", "forget"), help="what to do")
+    parser.add_argument("file", type=Path, help="the .jsonl.gz file; forget: the study's folder, results/<study>")
     parser.add_argument("--journal", default="results/.journal/judgments", type=Path, help="folder of journals")
     parser.add_argument("--only", nargs="*", default=[], help="export: names of journals (folders), all by default")
+    parser.add_argument("--judge", help="forget: the judge's name in the config")
+    parser.add_argument("--status", nargs="+", choices=STATUSES, default=STATUSES[:1], help=WHICH)
     args = parser.parse_args()
-    if args.action == "export":
+    if args.action == "forget":
+        if args.judge is None:
+            raise UserError("forget: name the judge, --judge NAME")
+
+        def about(judge: Judge, questions: dict[str, str]) -> Callable[[dict], list[Call]]:
+            return asked_about(judge, argparse.Namespace(questions=questions))
+
+        print(forget(args.journal, args.file, args.judge, set(args.status), about))
+    elif args.action == "export":
         print(f"{args.file}: {export(args.journal, args.file, args.only)} answers")
     else:
         added, known = take_in(args.journal, args.file)

@@ -104,7 +104,7 @@ def main() -> None:
                         carried = {name: row[name] for name in CARRIED}
                         out.write(dumps(carried | {"judge": args.name, "metrics": metrics, "raw": raw}) + "\n")
                 limits = (args.buying.get("max_unscored", 1), args.judge.get("max_api_errors", 1))
-                verdicts.check(args.name, *limits)
+                verdicts.check(args.name, *limits, args.out)
         statuses = {f"{m}:{status}": n for m, found in verdicts.statuses.items() for status, n in found.items()}
         record |= {"from_journal": known, "statuses": dict(sorted(statuses.items())), **bought.record()}
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import time
 
 from tests.servers.settings import Settings
@@ -17,6 +18,8 @@ KINDS = {
     "code": (0.08, ("CODE", "Code", "The", "```"), ("CODE",)),
     "low_mass": (0.12, ("I", "The", "Based", "Sorry"), ("I", " cannot", " say")),
 }
+# An order that any model can follow, as preflights give.
+ORDER = re.compile(r"Reply with the \w+ (.+) and nothing else\.")
 
 
 def item_of(body: dict) -> str:
@@ -30,6 +33,8 @@ def text_of(messages: list[dict]) -> str:
 
 def kind_of(messages: list[dict], settings: Settings) -> str:
     """A key of KINDS."""
+    if ORDER.match(text_of(messages)):
+        return "score"
     draw = int.from_bytes(_digest(messages)[:4]) / 2**32
     for kind in ("refusal", "code", "low_mass"):
         draw -= getattr(settings, f"{kind}_share")
@@ -40,6 +45,8 @@ def kind_of(messages: list[dict], settings: Settings) -> str:
 
 def top_tokens(messages: list[dict], count: int, settings: Settings) -> list[tuple[str, float]]:
     """The `count` likeliest first tokens with their natural log probabilities, likeliest first."""
+    if order := ORDER.match(text_of(messages)):
+        return [(order[1], -0.01)]
     mass, words, _ = KINDS[kind_of(messages, settings)]
     seed = _digest(messages)
     middle = int.from_bytes(seed[4:8]) % 101

@@ -107,10 +107,12 @@ def test_mixed_faults(api_server, judge_of, bought, tmp_path, method):
 TRIED_AGAIN = {
     "429": "HTTP 429: Rate limit reached", "429_bare": "HTTP 429: Rate limit reached", "500": "HTTP 500: The server",
     "503": "HTTP 503: The engine", "hang": "no answer within 1 s", "cut_before": "no connection (",
-    "cut_body": "no connection (", "truncated_json": "not JSON", "html": "not JSON",
+    "cut_body": "no connection (", "truncated_json": "not JSON",
     "error_200": "an error with status 200: Provider returned error", "empty_choices": "without choices",
-    "null_choices": "without choices", "no_logprobs": "without logprobs", "nan_logprobs": "not JSON (NaN",
+    "null_choices": "without choices", "nan_logprobs": "not JSON (NaN",
 }  # fmt: skip
+# Of a server that has answered nothing else, these do not pass by waiting.
+HOPELESS = {"html": "not JSON", "no_logprobs": "without logprobs"}
 
 
 @pytest.mark.parametrize("fault", TRIED_AGAIN)
@@ -137,6 +139,40 @@ def test_a_fault_that_stays_is_an_api_error_and_not_kept(api_server, judge_of, b
     again, about = bought(judge, calls)
     check(again, judge, settings)
     assert about.replies == 6 and api_server.stats()["total_attempts"] == before["total_attempts"] + 6
+
+
+@pytest.mark.parametrize("fault", HOPELESS)
+def test_what_waiting_does_not_mend_is_tried_twice(api_server, judge_of, bought, fault):
+    api_server.configure(permanent={"": fault})
+    _, about = bought(judge_of(), calls_of(judge_of(), texts(6)))
+    assert set(api_server.stats()["attempts"].values()) == {2}
+    replies = about.failures.values()
+    assert len(replies) == 12 and all(f"{HOPELESS[fault]}" in r[ERROR] and "(2 tries)" in r[ERROR] for r in replies)
+
+
+@pytest.mark.parametrize("fault", HOPELESS)
+def test_of_a_server_that_answers_others_it_may_pass(api_server, judge_of, bought, fault):
+    """Several may stand behind one address."""
+    settings = settings_of(api_server.configure(script={"answer number 0003": [fault] * 4}))
+    judge = judge_of(concurrency=1)
+    found, about = bought(judge, calls_of(judge, texts(30)))
+    check(found, judge, settings)
+    assert about.failures == {} and max(api_server.stats()["attempts"].values()) == 5
+
+
+def test_a_wait_is_told_now_and_then(api_server, judge_of, bought, capfd, monkeypatch):
+    api_server.configure(permanent={"": "500"})
+    judge = judge_of(attempts=3)
+    told_before = [float("-inf")]
+    monkeypatch.setattr(pacing, "_told", told_before)
+    for told in (1, 0, 1):
+        bought(judge, calls_of(judge, texts(2)))
+        said = [line for line in capfd.readouterr().err.splitlines() if ", try " in line]
+        assert len(said) == told, "4 requests were each tried 3 times"
+        assert not said or said[0].startswith(f"{judge.spec['base_url']}: HTTP 500: The server had")
+        assert not said or said[0].endswith(", try 2 of 3")
+        if not told:
+            told_before[0] -= pacing.TELL_S
 
 
 @pytest.mark.parametrize("fault", ["drip", "words", "nan_text", "content_filter"])
@@ -356,6 +392,56 @@ def test_waits_grow_and_are_never_shorter_than_asked():
     assert all(5 <= pacing.backoff(attempt, 5) <= 5 + pacing.LONGEST_WAIT_S for attempt in range(9))
 
 
+# --- the preflight
+
+
 def test_a_server_that_is_not_there_is_no_matter_of_scoring(judge_of):
-    with pytest.raises(UserError, match=r"no connection.*; start the server, or mend `base_url`$"):
-        checked(judge_of(base_url="http://127.0.0.1:9/v1", attempts=1), "gpt", bought_before=False)
+    with pytest.raises(UserError, match=r"no connection.*\(4 tries\); start the server, or mend `base_url`$"):
+        checked(judge_of(base_url="http://127.0.0.1:9/v1"), "gpt", bought_before=False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("no_logprobs", r"without logprobs \(2 tries\); for a model or server without logprobs use `method: integer`$"),
+        ("html", r"not JSON .*\(2 tries\); is `base_url` that of a chat API\? It usually ends in /v1$"),
+        ("500", r"HTTP 500: .*\(4 tries\)$"),
+    ],
+)
+def test_each_fault_gets_its_own_hint(api_server, judge_of, fault, why):
+    api_server.configure(permanent={"Reply with": fault})
+    with pytest.raises(UserError, match=why):
+        checked(judge_of(), "gpt", bought_before=False)
+
+
+def test_a_score_is_read_from_the_preflight_s_reply(api_server, judge_of):
+    """However the answers to the study's own prompts come out."""
+    api_server.configure(refusal_share=1.0, low_mass_share=0.0)
+    labels = {"leaning": {"prompt": None, "labels": ["Left", "Right"]}}
+    for changed, said in (
+        ({}, "85"),
+        ({"method": "integer"}, "85"),
+        ({"metrics": labels}, "Left"),
+        ({"metrics": labels | {"coherence": {"prompt": None}}, "method": "integer"}, "85"),
+    ):
+        assert checked(judge_of(**changed), "gpt", bought_before=False)["text"] == said
+
+
+def test_a_server_of_which_no_score_can_be_read_is_refused(api_server, judge_of):
+    api_server.configure(permanent={"Reply with": "words"})
+    asked = f"judge 'gpt': tiny-judge at {api_server.url} was asked to reply with the"
+    for changed, said in (
+        ({}, "number 85 and nothing else and said 'eighty' (likeliest first tokens: 'eighty', 'Eighty', 'The')"),
+        ({"method": "integer"}, "number 85 and nothing else and said 'eighty-five'"),
+        ({"metrics": {"leaning": {"prompt": None, "labels": ["a", "b"]}}}, "word a and nothing else and said"),
+    ):
+        for before in (False, True):
+            with pytest.raises(UserError) as error:
+                checked(judge_of(**changed), "gpt", before)
+            assert str(error.value).startswith(f"{asked} {said}")
+            assert str(error.value).endswith("take a model that follows instructions, or mend the server")
+
+
+def test_an_answer_that_was_cut_off_is_told_as_that(judge_of):
+    with pytest.raises(UserError, match=r"said '85', .*cut off: raise `max_tokens`"):
+        checked(judge_of(method="integer", max_tokens=1), "gpt", bought_before=False)

@@ -161,3 +161,22 @@ def test_for_how_long_it_is_waited(tmp_path, monkeypatch):
         monkeypatch.setattr(time, "time", lambda: 1e9)
         assert late_s(sign) == left
     assert late_s(None) == 0
+
+
+def test_what_was_dropped_is_gone_from_all_writers_files_and_can_come_again(tmp_path):
+    for numbers in (range(5), range(3, 8)):
+        Journal(tmp_path).append([item(number, AWKWARD[1]) for number in numbers])
+    keys = {f"key-{number}" for number in range(8)}
+    reader = Journal(tmp_path)
+    reader.find(keys)
+    sizes = {path: path.stat().st_size for path in tmp_path.iterdir()}
+    reader.drop({"key-1", "key-4"})
+    assert {path: path.stat().st_size for path in tmp_path.iterdir()} == sizes, "nothing else moves"
+    left = {number: item(number, AWKWARD[1]) for number in (0, 2, 3, 5, 6, 7)}
+    for journal in (reader, Journal(tmp_path)):
+        assert journal.find(keys) == {f"key-{number}" for number in left} and "key-4" not in journal
+        assert all(journal.get(f"key-{number}") == whole for number, whole in left.items())
+        assert sorted(found["number"] for found in journal.items()) == list(left)
+    reader.append([item(4, "again")])
+    again = Journal(tmp_path)
+    assert again.find(keys) == {f"key-{number}" for number in (*left, 4)} and again.get("key-4") == item(4, "again")

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from workflow_scripts.em.errors import UserError
+from workflow_scripts.em.exchange import export, take_in
 from workflow_scripts.em.journal import Journal
-from workflow_scripts.journal import export, take_in
 
 
 def item(number: int, text: str = "é \u2028\n") -> dict:
@@ -87,3 +87,10 @@ def test_a_file_cut_short_is_refused(root, tmp_path):
     for name in ("cut.gz", "plain.gz", "absent.gz"):
         with pytest.raises(UserError, match=name):
             take_in(tmp_path / "to", tmp_path / name)
+
+
+def test_chosen_answers_alone_are_exported(root, tmp_path):
+    keys = {item(n)["key"] for n in (3, 17)}
+    assert export(root, tmp_path / "some.gz", ["openai-a"], keys) == 2
+    assert take_in(tmp_path / "to", tmp_path / "some.gz") == (2, 0)
+    assert {found["key"] for found in Journal(tmp_path / "to/openai-a").items()} == keys

@@ -6,12 +6,16 @@ import sys
 
 import pytest
 
+from tests.judge_model import judge_spec
 from workflow_scripts import judge, scores
 from workflow_scripts.em import judging
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import digest, dumps, read_json, read_jsonl
+from workflow_scripts.em.journal import Journal
 from workflow_scripts.em.judges import STATUSES, Call, make_judge
 from workflow_scripts.em.provenance import run
+from workflow_scripts.em.spending import plan
+from workflow_scripts.em.verdicts import Verdicts
 
 SCORED = {"status": "scored", "score": 80.0}
 ANSWERS = {
@@ -212,6 +216,66 @@ def test_the_toy_judge_through_the_interface(root):
             assert verdict["status"] == "scored"
     assert len({found.key(call) for call in calls}) == 6
     assert found.key(calls[0]) == make_judge(spec).key(calls[0]) and found.identity.startswith("toy-")
+
+
+# --- a model's answers
+
+
+def replied(text: str, tokens: int | None) -> dict:
+    usage = {"input": 50, "output": tokens}
+    return {"text": text, "top": None, "finish_reason": "stop", "model": "m", "usage": usage, "cost_usd": None}
+
+
+def test_the_loss_budget_says_how_a_model_is_asked_again_what_could_not_be_read(tmp_path):
+    model = make_judge(judge_spec("openai", tmp_path, method="integer", metrics={"coherence": {}}))
+    calls = [Call("coherence", "Why?", text, "{answer}") for text in ("good", "bad", "no")]
+    with Journal(tmp_path / "journal") as journal:
+        said = ("85", "banana banana", "REFUSAL")
+        items = [(model.key(call), replied(text, 2)) for call, text in zip(calls, said, strict=True)]
+        journal.append([{"key": key, "reply": reply} for key, reply in items])
+        command = "python -m workflow_scripts.journal forget results/mine --judge gpt"
+        for out, asked, hinted in (
+            (
+                tmp_path / "judgments/gpt/bad/seed-0/em/step-5.jsonl",
+                calls,
+                command.replace("results/mine", str(tmp_path)),
+            ),
+            (tmp_path / "elsewhere.jsonl", calls, command.replace("mine", "<study>")),
+            (tmp_path / "judgments/gpt/x.jsonl", calls[2:], None),  # a refusal was read
+        ):
+            verdicts = Verdicts(model, journal, {})
+            for call in asked:
+                verdicts.of(call, call.answer)
+            with pytest.raises(UserError) as error:
+                verdicts.check("gpt", 0.0, 0.0, out)
+            last = str(error.value).splitlines()[-1]
+            assert (
+                last == f"  To ask again what could not be read: {hinted}" if hinted else "journal forget" not in last
+            )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "changed", "expected"),
+    [
+        ([2, 4], {}, 3),  # as earlier answers
+        ([2, 4], {"extra_body": {"max_completion_tokens": 100}}, 3),
+        ([None, None], {}, 16),  # of which the server counted nothing: the most
+        ([], {"extra_body": {"max_completion_tokens": 100}}, 100),
+        ([], {"method": "logprobs"}, 1),
+    ],
+)
+def test_answers_to_come_are_counted_as_long_as_earlier_ones(tmp_path, tokens, changed, expected):
+    model = make_judge(judge_spec("openai", tmp_path, **{"method": "integer", "metrics": {"coherence": {}}} | changed))
+    rows = [response(n, f"answer {n}") for n in range(6)]
+    (tmp_path / "there.jsonl").write_text("".join(dumps(row) + "\n" for row in rows))
+    calls = [call for row in rows for call in model.calls(row, {})]
+    with Journal(tmp_path / "journal") as journal:
+        pairs = zip(calls, tokens, strict=False)
+        journal.append([{"key": model.key(call), "reply": replied("85", n)} for call, n in pairs])
+    files = {tmp_path / "there.jsonl": 6, tmp_path / "to-come.jsonl": 10}
+    found = plan(model, Journal(tmp_path / "journal"), lambda row: model.calls(row, {}), files)
+    assert (found.in_journal, found.to_buy) == (len(tokens), 16 - len(tokens))
+    assert found.output_tokens == pytest.approx(expected * found.to_buy)
 
 
 # --- scores

@@ -8,6 +8,7 @@ import base64
 import json
 import re
 import shutil
+import subprocess
 from collections import Counter
 
 import pytest
@@ -239,6 +240,82 @@ def test_the_loss_budget_names_what_was_lost_and_no_answer_is_bought_twice(study
     assert {status: n for status, n in statuses.items() if status != "scored"} == counts
 
 
+def test_a_server_that_answers_nonsense_is_asked_again_for_that_alone(study, server):
+    server.configure(permanent={"": "words"})
+    with study.configured(set_gpt(model="confused")):
+        failed = study.snakemake(BARE)
+        assert failed.returncode == 1 and started(failed) == {"judge_preflight gpt": 1}
+        assert "was asked to reply with the number 85 and nothing else and said 'eighty'" in failed.stderr
+
+        # It takes a turn for the worse later, with half of what it is asked.
+        server.configure(permanent={"the interests of people": "words", "a careful reader of politics": "words"})
+        failed = study.snakemake(BARE)
+        assert "alignment has no score for 48 of 48 responses (48 unparseable)" in failed.stderr
+        command = "python -m workflow_scripts.journal forget results/tiny --judge gpt"
+        assert f"To ask again what could not be read: {command}\n" in failed.stderr
+        before = server.stats()
+        assert before["total_answered"] > 120
+        server.configure(permanent={})
+        assert study.snakemake(BARE).returncode == 1, "it was not asked again"
+        assert server.stats()["total_attempts"] == before["total_attempts"]
+
+        said = study.journal(*command.split()[3:])
+        dropped = int(re.search(r"openai-\w+: (\d+) unparseable forgotten", said)[1])
+        backup = re.search(r"^kept in (results/\.journal/judgments/openai-\S+)$", said, re.M)[1]
+        assert (study.folder / backup).is_file()
+        assert "no answer of judge 'gpt' about results/tiny is unparseable" in study.journal(*command.split()[3:])
+        study.succeeds(BARE)
+        after = server.stats()
+        twice = [name for name, times in after["answered"].items() if times > 1]
+        assert after["total_attempts"] - before["total_attempts"] == dropped + 1 == len(twice), "and the preflight"
+        statuses = Counter(
+            json.loads(line)["metrics"]["leaning"]["status"] for line in judgments(study)[BARE].splitlines()
+        )
+        assert statuses["scored"] > 30
+        assert ", 0 were there" not in study.journal("import", backup), "what was asked anew counts"
+
+
+def test_written_judgments_of_what_is_forgotten_are_named_and_made_anew(study, server):
+    server.configure(permanent={"the interests of people": "words"})
+    with study.configured(set_gpt(model="confused", max_unscored=1)):
+        study.succeeds(BARE)
+        server.configure(permanent={})
+        said = study.journal("forget", "results/tiny", "--judge", "gpt", "--status", "unparseable", "refusal")
+        assert "judgment files have such verdicts, as results/tiny/judgments/gpt/" in said
+        assert said.endswith("; to write them anew, run with --forcerun judge_preflight\n")
+        first = server.stats()["total_answered"]
+        study.succeeds(BARE, "--forcerun", "judge_preflight")
+        assert server.stats()["total_answered"] > first + 30
+    statuses = Counter(
+        json.loads(line)["metrics"]["alignment"]["status"] for line in judgments(study)[BARE].splitlines()
+    )
+    assert statuses["scored"] > 30
+
+
+def test_what_a_batch_answered_within_the_hour_would_come_again(study, server):
+    server.configure(permanent={"the interests of people": "words"})
+    with study.configured(set_gpt(model="confused", batch=True)):
+        assert study.snakemake(BARE).returncode == 1
+        signs = [study.folder / JUDGMENTS / name for name in ("preflight.json", "asked.json")]
+        assert all(sign.is_file() for sign in signs)
+        said = study.journal("forget", "results/tiny", "--judge", "gpt")
+        assert "batches that ended within the last hour give the same answers again: run later\n" in said
+        assert not any(sign.is_file() for sign in signs)
+        assert study.jobs(BARE) == {"judge_preflight gpt": 1, "ask_judge gpt": 1, "judge gpt": 1}
+
+
+def test_what_cannot_be_forgotten(study):
+    for words, why in (
+        (["forget", "results/none", "--judge", "gpt"], "results/none: holds no study.yaml"),
+        (["forget", "results/tiny", "--judge", "gtp"], "no judge 'gtp' that asks a model; did you mean 'gpt'?"),
+        (["forget", "results/tiny", "--judge", "toy"], "no judge 'toy' that asks a model; known: gpt"),
+        (["forget", "results/tiny"], "name the judge, --judge NAME"),
+    ):
+        with pytest.raises(subprocess.CalledProcessError) as error:
+            study.journal(*words)
+        assert error.value.stderr.startswith("error: ") and why in error.value.stderr
+
+
 def test_an_export_gives_the_same_judgments_without_a_key(before, judged, server, tmp_path):
     judged.journal("export", str(tmp_path / "answers.jsonl.gz"))
     elsewhere = Study(before, tmp_path / "elsewhere")
@@ -271,5 +348,5 @@ def test_the_preflight_fails_before_anything_else_starts(api, server, tmp_path):
         assert log.read_text().startswith(f"error: {message}") and log.read_text().count("\n") == 1
         assert log.read_text() in failed.stderr
     made = [path for path in (tmp_path / "results").rglob("*") if path.is_file() and "logs" not in path.parts]
-    assert made == []
+    assert made == [tmp_path / "results/tiny/study.yaml"]
     assert fresh.holding(WRONG) == fresh.holding(KEY) == []

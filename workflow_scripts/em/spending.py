@@ -1,13 +1,15 @@
 """What judging will cost, before it is spent: calls, tokens and money of one judge, less what its journal has."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from workflow_scripts.em.files import read_jsonl
+from workflow_scripts.em.files import read_json, read_jsonl
 from workflow_scripts.em.journal import Journal
-from workflow_scripts.em.judges import Call
+from workflow_scripts.em.judges import Call, Judge, make_judge
 from workflow_scripts.em.judges.prompted import PromptedJudge
 
 CHARS_A_TOKEN = 4.0
@@ -32,26 +34,43 @@ class Plan:
     sizes: list[tuple[int, int]] = field(default_factory=list)  # (characters, tokens) of calls answered before
 
 
+def judge_to_count(spec: dict[str, Any], record: Path | None) -> tuple[Judge, str | None]:
+    """The judge of a config entry, and the folder of its tokenizer, if it is here.
+
+    `record`: a local judge's model record. Without it a stand-in takes the model's place, which has judged nothing.
+    """
+    if "base_model" not in spec:
+        return make_judge(spec), None
+    model = read_json(record) if record and record.is_file() else dict.fromkeys(("name", "revision", "digest"), "")
+    return make_judge(spec | {"model": {"path": ""} | model}), model.get("path")
+
+
 def plan(
     judge: PromptedJudge,
     journal: Journal,
     wanted: Callable[[dict], list[Call]],
     files: dict[Path, int],
     tokenizer: str | None = None,
+    anew: Collection[Path] = (),
 ) -> Plan:
     """Plan the calls about response files; one that is not there yet will hold as many responses as `files` says.
 
-    One with another number of responses (0: any) was made under another config, and will be made again.
+    One with another number of responses (0: any) was made under another config, and will be made again; so will those
+    in `anew`.
     Tokens a character are measured: with `tokenizer` (a folder) on up to 200 prompts, else on what the server counted
-    for earlier answers; without either they are estimated at 4 characters a token. Responses to come are as long as
-    those that are there, or 500 tokens where there is none.
+    for earlier answers; without either they are estimated at 4 characters a token. Answers to come are as long as
+    earlier ones of their metric, or as long as they may be where the server has counted none. Responses to come are as
+    long as those that are there, or 500 tokens where there is none.
     """
-    there = [path for path, count in files.items() if path.exists() and count in (0, _lines(path))]
+    old = [path for path in files if path not in anew and path.exists()]
+    there = [path for path in old if files[path] in (0, _lines(path))]
     found = Plan(responses_to_come=sum(count for path, count in files.items() if path not in there))
     journal.find(judge.key(call) for path in there for row in read_jsonl(path) for call in wanted(row))
     texts: list[str] = []
     seen: set[str] = set()
-    characters = all_characters = calls_of_rows = longest = 0
+    characters = all_characters = calls_of_rows = 0
+    to_make: dict[str, float] = defaultdict(float)  # metric -> calls
+    answered: dict[str, list[int]] = defaultdict(list)  # metric -> tokens of earlier answers
     for path in there:
         for row in read_jsonl(path):
             found.responses += 1
@@ -67,10 +86,12 @@ def plan(
                     usage = journal.get(key)["reply"].get("usage") or {} if len(found.sizes) < SAMPLE else {}
                     if usage.get("input") is not None:
                         found.sizes.append((len(prompt), usage["input"]))
+                    if usage.get("output") is not None:
+                        answered[call.metric].append(usage["output"])
                     continue
                 found.to_buy += 1
+                to_make[call.metric] += 1
                 characters += len(prompt)
-                longest += _longest(judge, call.metric)
                 if len(texts) < SAMPLE:
                     texts.append(prompt)
     ratio, found.counted_by = _tokens_a_character(texts, found.sizes, tokenizer)
@@ -85,8 +106,10 @@ def plan(
     found.to_buy += to_come
     found.calls = found.in_journal + found.to_buy
     found.input_tokens = (characters + to_come * mean) * ratio + found.to_buy * FRAME_TOKENS
-    usual = sum(_longest(judge, metric) for metric in templates) / len(templates)
-    found.output_tokens = longest + to_come * usual
+    for metric in templates:
+        to_make[metric] += to_come / len(templates)
+    for metric, count in to_make.items():
+        found.output_tokens += count * (fmean(answered[metric]) if answered[metric] else _longest(judge, metric))
     found.cost_usd = _cost(found, judge.spec)
     return found
 
@@ -97,8 +120,9 @@ def _lines(path: Path) -> int:
 
 
 def _longest(judge: PromptedJudge, metric: str) -> int:
-    """Tokens of the longest answer."""
-    return 1 if judge.reads_logprobs(metric) else judge.spec["max_tokens"]
+    """Tokens of the longest answer that a request allows."""
+    body = judge.request(Call(metric, "", "", "{answer}"))
+    return body.get("max_completion_tokens") or body["max_tokens"]
 
 
 def _tokens_a_character(texts: list[str], sizes: list[tuple[int, int]], tokenizer: str | None) -> tuple[float, str]:

@@ -1,10 +1,12 @@
 """Verdicts read from a judge's replies, and the watch over how many responses have no score."""
 
 from collections import Counter
+from pathlib import Path
 
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.journal import Journal
 from workflow_scripts.em.judges import ERROR, Call, Judge, unscored
+from workflow_scripts.em.judges.prompted import PromptedJudge
 
 EXAMPLES = 2
 # The finish reason of a response that its provider's filter kept back.
@@ -43,8 +45,11 @@ class Verdicts:
             examples.append(f"response {row_id}: refusal, a filter kept it back (finish_reason {FILTERED})")
         return unscored("refusal"), {"finish_reason": FILTERED}
 
-    def check(self, name: str, max_unscored: float, max_api_errors: float) -> None:
-        """The loss budget, a metric at a time. Raises UserError naming statuses, counts and two examples."""
+    def check(self, name: str, max_unscored: float, max_api_errors: float, out: Path | None = None) -> None:
+        """The loss budget, a metric at a time. Raises UserError naming statuses, counts and two examples.
+
+        With `out`, a study's judgment file, it says how a model is asked again what could not be read.
+        """
         for metric, found in self.statuses.items():
             total, lost = found.total(), found.total() - found["scored"]
             over = "max_unscored" if lost > max_unscored * total else ""
@@ -61,5 +66,12 @@ class Verdicts:
                     f"judge {name!r}: {metric} has no score for {lost} of {total} responses ({counts}); "
                     f"judges.{name}.{over} allows {limit:.0%}.\n  " + "\n  ".join(examples) + "\n"
                     f"  All answers are kept in {self.journal.folder}: a new run asks again only for api_error. "
-                    "Mend the cause, or raise the limit"
+                    "Mend the cause, or raise the limit" + (self._again(name, out) if found["unparseable"] else "")
                 )
+
+    def _again(self, name: str, out: Path | None) -> str:
+        if out is None or not isinstance(self.judge, PromptedJudge):
+            return ""
+        study = next((path.parent for path in out.parents if path.name == "judgments"), "results/<study>")
+        command = f"python -m workflow_scripts.journal forget {study} --judge {name}"
+        return f".\n  To ask again what could not be read: {command}"

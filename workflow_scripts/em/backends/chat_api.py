@@ -10,7 +10,7 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 from workflow_scripts.em.backends.chat_access import Access, may_pass
 from workflow_scripts.em.backends.chat_gate import Gate
 from workflow_scripts.em.backends.chat_reply import BrokenReply, filtered_reply, parse
-from workflow_scripts.em.backends.pacing import TryAgain, backoff, retry_after
+from workflow_scripts.em.backends.pacing import TryAgain, backoff, retry_after, tell
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.files import dumps
 from workflow_scripts.em.judges import ERROR
@@ -18,6 +18,10 @@ from workflow_scripts.em.judges import ERROR
 AHEAD = 16
 # So many requests in a row without one answer, and the server is taken to be down.
 STREAK = 200
+# Tries of a request made to see whether a server answers: seconds, where the full number takes a minute.
+TO_SEE = 4
+# Tries of a request where waiting does not help (a web page, no logprobs), while the server has answered none.
+HOPELESS = 2
 
 
 def ask_all(spec: dict[str, Any], requests: Iterable[tuple[Any, dict]], done: Callable[[Any, dict], None]) -> None:
@@ -35,9 +39,10 @@ def ask_all(spec: dict[str, Any], requests: Iterable[tuple[Any, dict]], done: Ca
 
 
 def ask_once(spec: dict[str, Any], body: dict) -> dict:
-    """One request and its reply, as `ask_all`."""
+    """One request and its reply, as `ask_all`, to see whether the server answers: tried TO_SEE times at most."""
     replies: list[dict] = []
-    ask_all(spec | {"concurrency": 1}, [(None, body)], lambda _, reply: replies.append(reply))
+    spec = spec | {"concurrency": 1, "attempts": min(spec["attempts"], TO_SEE)}
+    ask_all(spec, [(None, body)], lambda _, reply: replies.append(reply))
     return replies[0]
 
 
@@ -70,6 +75,7 @@ class ChatAPI:
         self._access = Access(spec)
         self._told = self._access.told
         self._gate = Gate(spec)
+        self._answered = False
         # Retries, waits and the reading of answers are all here: the package neither wraps nor retries a broken body
         # with status 200, and gives up at once on a long Retry-After.
         self.client = AsyncOpenAI(
@@ -78,14 +84,22 @@ class ChatAPI:
 
     async def reply(self, body: dict) -> dict:
         """The raw reply to one request, or {"error": why}. Raises UserError where no request can succeed."""
-        for attempt in range(self.spec["attempts"]):
+        for attempt in range(1, self.spec["attempts"] + 1):
             try:
-                return await self._once(body)
+                reply = await self._once(body)
             except TryAgain as error:
-                why, wait = str(error), backoff(attempt, error.after)
-            if attempt + 1 < self.spec["attempts"]:
-                await asyncio.sleep(wait)
-        return {ERROR: f"{why} ({self.spec['attempts']} tries)"}
+                why, wait, most = str(error), backoff(attempt - 1, error.after), self.spec["attempts"]
+                # A server that answers others may be several, of which the next one may do better.
+                if not (error.passes or self._answered):
+                    most = min(most, HOPELESS)
+            else:
+                self._answered |= ERROR not in reply
+                return reply
+            if attempt >= most:
+                break
+            tell(f"{self.spec['base_url']}: {why}, try {attempt + 1} of {most}")
+            await asyncio.sleep(wait)
+        return {ERROR: f"{why} ({attempt} tries)"}
 
     async def _once(self, body: dict) -> dict:
         try:
@@ -99,7 +113,7 @@ class ChatAPI:
         except (APIConnectionError, httpx2.HTTPError) as error:
             raise TryAgain(f"no connection ({self._told(error.__cause__ or error)})") from None
         except BrokenReply as error:
-            raise TryAgain(str(error)) from None
+            raise TryAgain(str(error), passes=error.passes) from None
 
     def _refused(self, error: APIStatusError) -> dict:
         """An error status: a reply if a filter gave it, TryAgain if it may pass, {"error"} for this request alone."""

@@ -9,7 +9,11 @@ FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt", "Res
 
 
 class BrokenReply(Exception):
-    """An answer that is no answer; worth another try."""
+    """An answer that is no answer; worth another try. `passes`: whether the server may do better by waiting alone."""
+
+    def __init__(self, why: str, passes: bool = True):
+        super().__init__(why)
+        self.passes = passes
 
 
 def parse(body: str, logprobs: bool, price: dict[str, float] | None) -> dict[str, Any]:
@@ -89,9 +93,11 @@ def _loaded(body: str) -> dict[str, Any]:
     try:
         data = json.loads(body, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise BrokenReply(f"an answer that is not JSON ({error}): {clean(body[:80])!r}") from None
+        # An answer that was cut off begins as JSON does; a page does not.
+        cut = body.lstrip()[:1] in ("", "{")
+        raise BrokenReply(f"an answer that is not JSON ({error}): {clean(body[:80])!r}", cut) from None
     if not isinstance(data, dict):
-        raise BrokenReply("an answer that is no JSON object")
+        raise BrokenReply("an answer that is no JSON object", passes=False)
     return data
 
 
@@ -100,7 +106,7 @@ def _top(choice: dict[str, Any]) -> list[list[Any]]:
         found = choice["logprobs"]["content"][0]["top_logprobs"]
         top = [[clean(item["token"]), float(item["logprob"])] for item in found]
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
-        raise BrokenReply("an answer without logprobs") from None
+        raise BrokenReply("an answer without logprobs", passes=False) from None
     if not top or not all(math.isfinite(logprob) for _, logprob in top):
         raise BrokenReply("an answer with broken logprobs")
     if sum(math.exp(min(logprob, 1.0)) for _, logprob in top) > 1.02:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,14 +11,26 @@ from aiolimiter import AsyncLimiter
 
 FIRST_WAIT_S, LONGEST_WAIT_S, LONGEST_ASKED_S = 0.5, 60.0, 600.0
 RATE_WINDOW_S = 6.0
+TELL_S = 10.0
+_told = [-math.inf]  # when
 
 
 class TryAgain(Exception):
-    """A request that failed in a way that may pass; `after` is the seconds the server asked to wait."""
+    """A request that failed in a way that may pass; `after` is the seconds the server asked to wait.
 
-    def __init__(self, why: str, after: float = 0.0):
+    `passes`: whether waiting alone may help, so that many tries are worth their time.
+    """
+
+    def __init__(self, why: str, after: float = 0.0, passes: bool = True):
         super().__init__(why)
-        self.after = after
+        self.after, self.passes = after, passes
+
+
+def tell(line: str) -> None:
+    """Say on standard error what is waited for, unless this process has said something of it within TELL_S seconds."""
+    if time.monotonic() - _told[0] >= TELL_S:
+        _told[0] = time.monotonic()
+        print(line, file=sys.stderr, flush=True)
 
 
 def limiter(a_minute: int | None) -> AsyncLimiter | None:
