@@ -2,15 +2,51 @@
 
 import atexit
 
+from workflow_scripts.em import kept_config
 from workflow_scripts.em.after_crash import set_broken_aside, settle_times
 from workflow_scripts.em.disk import disk_problem
 from workflow_scripts.em.left_behind import end_left_stages
-from workflow_scripts.em.old_outputs import Output, keep, settle
-from workflow_scripts.em.running import drop_dead_lock, forget_others, hold_study, sign_in
+from workflow_scripts.em.old_outputs import Output, keep, settle, submitted
+from workflow_scripts.em.running import alone_on, drop_dead_lock, forget_others, hold_study, sign_in
+from workflow_scripts.em.slurm_jobs import end_left_behind
 
 RECORDS = Path(".snakemake")
 OWN_FOLDERS = [Path(folder) for folder in (RESULTS, TOY_FOLDER, DECRYPTED)]
 BEFORE = RECORDS / "before" / f"{CONFIG.study}.jsonl"
+# How the names of a study's SLURM jobs begin: those of a Snakemake that was killed are known by it.
+JOB_NAME = f"emtrace-{CONFIG.study}_"
+DRY = any(word in sys.argv for word in ("-n", "-np", "--dry-run", "--dryrun", "--lint"))
+
+
+def put_back():
+    """What was to be made anew and was not is as it was. Nobody may be at work on it."""
+    if found := settle(BEFORE):
+        more = f" and {len(found) - 1} more" * (len(found) > 1)
+        print(f"Put back as it was, for what was to replace it was not made: {found[0]}{more}", file=sys.stderr)
+
+
+def put_back_left():
+    """What a killed run has left so, before Snakemake looks at it; who is at work for that one is ended first."""
+    end_left_stages(Path.cwd())
+    if not submitted(BEFORE):
+        put_back()
+    elif DRY:
+        print(
+            "warning: jobs of a killed run may be at work on the cluster, so what they were to replace is not looked at"
+            " here; the next run ends them first",
+            file=sys.stderr,
+        )
+    else:
+        end_submitted()
+        put_back()
+
+
+def end_submitted():
+    """Raises WorkflowError where SLURM does not answer, or jobs of a killed run stay."""
+    try:
+        end_left_behind(JOB_NAME, Path.cwd())
+    except (UserError, OSError) as error:
+        raise WorkflowError(f"jobs that a killed run submitted may be at work still: {error}") from None
 
 
 def prepare():
@@ -18,12 +54,14 @@ def prepare():
     others = sign_in(RECORDS)
     if "--unlock" in sys.argv:
         forget_others(RECORDS, others)
-    if others:
-        return
-    # For a dry run too: it would not see that what a killed run has deleted is still to be made.
-    settle(BEFORE)
+    with alone_on(RECORDS, CONFIG.study, others) as alone:
+        # For a dry run too: it would not see that what a killed run has deleted is still to be made.
+        if alone and BEFORE.exists():
+            put_back_left()
+        if alone and not DRY:
+            kept_config.renew(Path(RESULTS), config, FILES)
     # Else a dry run changes nothing: Snakemake takes no lock for it.
-    if any(word in sys.argv for word in ("-n", "-np", "--dry-run", "--dryrun", "--lint")):
+    if others or DRY:
         return
     end_left_stages(Path.cwd())
     if any((RECORDS / "locks").glob("*.lock")):
@@ -70,11 +108,16 @@ def begin_keeping():
     places = [getattr(records, name) for name in ("_metadata_path", "_incomplete_path")]
     paths = [str(path) for job in workflow.dag.needrun_jobs() for path in job.output]
     outputs = (Output(Path(path), *(Path(records._record_path(place, path)) for place in places)) for path in paths)
-    keep(outputs, OWN_FOLDERS, BEFORE)
+    if failed := keep(outputs, OWN_FOLDERS, BEFORE):
+        print(
+            f"warning: of {failed} outputs that are made anew the old ones cannot be kept until then, as on a file system"
+            " without hard links: where such a job fails, check with `snakemake --forcerun <rule>`",
+            file=sys.stderr,
+        )
 
-    def put_back():
-        if os.getpid() == own and (found := settle(BEFORE)):
-            others = f" and {len(found) - 1} others" * (len(found) > 1)
-            print(f"Put back as it was, for what was to replace it was not made: {found[0]}{others}", file=sys.stderr)
+    def at_end():
+        # What is at work on a cluster still is ended by the next run.
+        if os.getpid() == own and not submitted(BEFORE):
+            put_back()
 
-    atexit.register(put_back)
+    atexit.register(at_end)

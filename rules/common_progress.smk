@@ -21,7 +21,7 @@ def begin_progress():
 
     def tell_end():
         """The last words of a run, after all that Snakemake says: why jobs failed, or where to look."""
-        for text in failures(recorder.failed.values()):
+        for text in failures(recorder.failed.values(), recorder.began):
             print(text, file=sys.stderr)
         if "page" in recorder.finished:
             print(f"What was found, to open in a browser: {RESULTS}/report.html", file=sys.stderr)

@@ -6,7 +6,6 @@ from workflow_scripts.em.constitution import load_constitution
 from workflow_scripts.em.engine_options import engine_gpus, gpus_of
 from workflow_scripts.em.gpus import visible_gpus
 from workflow_scripts.em.scratch import SCRATCH
-from workflow_scripts.em.slurm_jobs import end_left_behind
 
 
 def limited(name, found):
@@ -31,18 +30,13 @@ if os.environ.get(SCRATCH):
         os.environ.setdefault(cache_of, f"{os.environ[SCRATCH]}/emtrace-caches/{cache_of}")
 # A cluster's kinds of GPUs by their memory, where its profile has them.
 GPU_MODELS = workflow.resource_settings._parsed_default_resources.get("gpu_models").raw
-# How the names of a study's SLURM jobs begin: those of a Snakemake that was killed are known by it.
-JOB_NAME = f"emtrace-{CONFIG.study}_"
 
 
 def begin_jobs():
     """At the start of a run: Snakemake makes the executor, which names the jobs, after it has read all this."""
     executor = workflow.scheduler._executor
     if hasattr(executor, "run_uuid"):
-        try:
-            end_left_behind(JOB_NAME, Path.cwd())
-        except UserError as error:
-            raise WorkflowError(str(error)) from None
+        end_submitted()
         # Without a prefix of the user's, which would hide what is left behind.
         executor.run_uuid = JOB_NAME + executor.run_uuid[-36:]
         if found := unwatched():

@@ -9,7 +9,7 @@ def begin_ready():
     # With conda the stages have a Python of their own.
     if lacking := None if CONDA else absent():
         raise WorkflowError(f"This run would not come to its end: {lacking}")
-    kept_config.keep(Path(RESULTS), config, [os.path.relpath(path) for path in workflow.configfiles])
+    kept_config.keep(Path(RESULTS), config, FILES)
     # By what they write: a workflow that imports this one may call rules as it likes.
     outputs = {str(path) for job in workflow.dag.needrun_jobs() for path in job.output}
     if warning := no_room(PLAN, outputs, facts_of):

@@ -56,6 +56,8 @@ NOT_RUN = {
     " --model-role judge=openai/gpt-4.1 -T questions=data/questions/predictive.yaml"
     " -T definitions=betley,model_organisms": BUYS,
     ".venv/bin/python -m workflow_scripts.check_env --configfile studies/turner.yaml": BUYS,
+    ".venv/bin/python -m workflow_scripts.journal forget results/default --judge toy": "of a judge that asks a model;"
+    " tests/workflow/test_judging_study.py does it",
     "cat results/default/exports/bad_medical/README.md": "an export; tests/workflow/test_export.py makes some",
     f"{TALK}/character-tiny.yaml --organism baseline --against baseline,condition=ablated": OTHER,
     f"{TALK}/hw0.yaml --organism student": OTHER,

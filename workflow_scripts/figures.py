@@ -91,7 +91,7 @@ def main() -> None:
 
     by_hand = told(args.style)
     if args.like:
-        kind, tables, style = drawn(args.like)
+        kind, tables, style = drawn(args.like, args.out)
         if args.kind not in (None, kind) or args.data:
             raise UserError(f"--like {args.like} is {kind} of {tables[0]}: leave KIND and --data out")
     elif args.kind and args.data:

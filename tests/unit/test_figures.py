@@ -388,13 +388,14 @@ def test_type_of_another_size_scales_the_drawing_and_keeps_its_width(by_hand):
         (["--like", "study.png", "--style", '{"definition": "betly"}'], r"no row has definition 'betly'; did you mean"),
         (["--like", "rates.csv"], r"^rates.csv: not a figure of a study; name the PNG"),
         (["onset", "--like", "study.png"], r"study.png is em_trajectories of rates.csv: leave KIND and --data out"),
+        (["--like", "study.png", "--out", "study"], r"--out study: that is the study's own figure"),
         (["em_trajectories"], r"name a figure of the study \(--like"),
         (["--like", "study.png", "--style", "{width: 3}"], r"--style is not JSON: keys and words need double quotes"),
     ],
 )
 def test_a_figure_that_cannot_be_drawn_anew_says_why(by_hand, arguments, message):
     with pytest.raises(UserError, match=message):
-        by_hand(*arguments, "--out", "other")
+        by_hand("--out", "other", *arguments)
     assert not list(Path().glob("other*"))
 
 

@@ -1,14 +1,15 @@
 """What a job was to make anew and did not is as it was before; what it made stays."""
 
 import errno
+import json
 import os
 import shutil
-import stat
 from pathlib import Path
 
 import pytest
 
-from workflow_scripts.em.old_outputs import Output, keep, settle
+from workflow_scripts.em import old_outputs
+from workflow_scripts.em.old_outputs import Output, keep, settle, submitted
 
 
 @pytest.fixture
@@ -64,7 +65,6 @@ def test_what_was_not_made_anew_is_put_back(tmp_path, study):
 
 def test_what_was_made_stays_and_nothing_else_of_it(tmp_path, study):
     index = begun(tmp_path, study)
-    assert stat.S_IMODE((tmp_path / "data/decrypted/.before").stat().st_mode) == 0o700
     deleted(study["table.csv"])
     study["table.csv"].path.write_text("new")
     assert settle(index) == []
@@ -95,6 +95,54 @@ def test_without_links_nothing_is_kept_and_nothing_fails(tmp_path, study, monkey
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    index = begun(tmp_path, study)
+    index = tmp_path / "index"
+    assert keep(study.values(), map(Path, FOLDERS), index) == 3
     deleted(study["table.csv"])
-    assert settle(index) == [] and not (tmp_path / "results/.before").exists()
+    assert settle(index) == [] and not (tmp_path / "results/.before").exists() and not index.exists()
+
+
+def test_what_the_user_deletes_with_its_folder_does_not_come_back(tmp_path, study):
+    index = begun(tmp_path, study)
+    shutil.rmtree("data/decrypted/s")
+    assert settle(index) == [] and not Path("data/decrypted/s").exists() and not Path("data/decrypted/.before").exists()
+
+
+def test_the_record_is_put_back_before_the_output_and_what_fails_is_tried_again(tmp_path, study, monkeypatch):
+    index, put = begun(tmp_path, study), os.rename
+    for output in study.values():
+        deleted(output)
+        output.record.write_text("of the new config, as Snakemake leaves it")
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "rename", full)
+    assert settle(index) == [study["table.csv"].path], "a file is linked"
+    for name in ("step-5", "rows"):
+        assert not study[name].path.exists() and study[name].record.read_text() == "made of the old config"
+    monkeypatch.setattr(os, "rename", put)
+    assert settle(index) == [study["step-5"].path, study["rows"].path] and not index.exists()
+
+
+def test_an_output_that_has_come_meanwhile_is_not_written_over(tmp_path, study, monkeypatch):
+    index, table = begun(tmp_path, study), study["table.csv"]
+    deleted(table)
+    monkeypatch.setattr(old_outputs, "_lost", lambda old: table.path.write_text("new") and True)
+    settle(index)
+    assert table.path.read_text() == "new"
+
+
+def test_an_output_without_a_record_is_put_back_without_one(tmp_path, study):
+    study["table.csv"].record.unlink()
+    index = begun(tmp_path, study)
+    study["table.csv"].path.unlink()
+    study["table.csv"].record.write_text("of the new config")
+    assert settle(index) == [study["table.csv"].path] and not study["table.csv"].record.exists()
+
+
+def test_a_job_of_a_cluster_may_be_at_work_still(tmp_path, study):
+    index = begun(tmp_path, study)
+    study["step-5"].mark.write_text(json.dumps({"external_jobid": None}))
+    assert not submitted(index) and not submitted(tmp_path / "none")
+    study["step-5"].mark.write_text(json.dumps({"external_jobid": "17"}))
+    assert submitted(index)

@@ -40,6 +40,8 @@ class Study:
 
     A frame is read once; load the study again for what was written since. Whole numbers are int64 (float64 with NaN
     where a cell is empty), flags boolean, words categories in order of appearance; texts and ids stay text.
+    What an earlier config made of other organisms and judges is left out. Of seeds, steps and conditions that the
+    config no longer has, responses and judgments stay; `scores` has none.
     docs/tables.md says what each column means, and so does `columns`.
     """
 
@@ -57,7 +59,8 @@ class Study:
         """The files of a table, steps by number."""
         if table not in tables():
             raise UserError(self._no_table(table))
-        paths = {path for one in self._patterns(tables()[table].path) for path in self.folder.glob(one)}
+        patterns = (one for path in tables()[table].path.split() for one in self._patterns(path))
+        paths = {path for one in patterns for path in self.folder.glob(one)}
         return sorted(paths, key=_natural)
 
     def _patterns(self, path: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The config that a study was last run with, kept beside its results."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,13 @@ def keep(folder: Path, config: dict, files: list[str]) -> None:
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         with atomic_file(path) as handle:
             handle.write(text)
+
+
+def renew(folder: Path, config: dict, files: list[str]) -> None:
+    """Write it anew where one lies, as far as that can be: of a config that is taken back no job may be run."""
+    if (folder / NAME).is_file():
+        with suppress(OSError):  # results that are only read
+            keep(folder, config, files)
 
 
 def kept(folder: Path) -> dict | None:

@@ -28,6 +28,7 @@ class Recorder(logging.Handler):
     def __init__(self, path: Path, jobs: dict[str, int]):
         """Begin a run of so many `jobs` of each rule. Whoever reads the record of the run before keeps what it has."""
         super().__init__()
+        self.began = time.time()
         self._begun: dict[int, tuple[str, str | None]] = {}
         self.failed: dict[int, tuple[str, str | None]] = {}  # job -> its rule and log, of those that failed for good
         self.finished: set[str] = set()  # rules of which a job ended well
@@ -49,6 +50,7 @@ class Recorder(logging.Handler):
         if event == "job_info":
             log = next(iter(record.log or ()), None)
             self._begun[record.jobid] = record.rule_name, log
+            self.failed.pop(record.jobid, None)  # it is tried again
             self._write(at, STARTED, job=record.jobid, rule=record.rule_name, log=log)
         elif event == "job_finished":
             self.failed.pop(record.job_id, None)

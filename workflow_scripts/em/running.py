@@ -11,7 +11,8 @@ import shutil
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -90,6 +91,25 @@ def hold_study(folder: Path, study: str) -> None:
         return
     _HELD[-1].truncate(0)
     print(f"process {os.getpid()} on {socket.gethostname()}", end="", file=_HELD[-1], flush=True)
+
+
+@contextmanager
+def alone_on(folder: Path, study: str, others: list[str]) -> Iterator[bool]:
+    """Whether no Snakemake is at work on a study; none of this machine begins to within the block.
+
+    `others`: who else may be running in the folder, as `sign_in` tells. Those of another machine may be at work on it.
+    """
+    path = folder / "studies" / study
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = all(name.rpartition("-")[0] == socket.gethostname() for name in others)
+    with open(path, "a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        except OSError:  # a file system without locks: all who have signed in count
+            free = not others
+        yield free
 
 
 def end_with_workflow() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from workflow_scripts.em.errors import UserError
 from workflow_scripts.em.journal import Journal
 from workflow_scripts.em.judges import ERROR, Call, Judge, unscored
-from workflow_scripts.em.judges.prompted import PromptedJudge
 
 EXAMPLES = 2
 # The finish reason of a response that its provider's filter kept back.
@@ -70,7 +69,8 @@ class Verdicts:
                 )
 
     def _again(self, name: str, out: Path | None) -> str:
-        if out is None or not isinstance(self.judge, PromptedJudge):
+        # Not by its class: what is imported here is part of the code of every kind of judge.
+        if out is None or not hasattr(self.judge, "templates"):
             return ""
         study = next((path.parent for path in out.parents if path.name == "judgments"), "results/<study>")
         command = f"python -m workflow_scripts.journal forget {study} --judge {name}"

@@ -25,7 +25,7 @@ def parse_yaml(text: str, path: str | Path) -> Any:
         if twice := list(_twice(node, "", set())):
             raise UserError("; ".join(f"{path}:{place}" for place in twice) + "; rename one, or take one out")
         return None if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}{_place(text, error)}") from None
 
 

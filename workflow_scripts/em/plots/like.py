@@ -19,8 +19,13 @@ class Drawn(NamedTuple):
     style: dict
 
 
-def drawn(figure: Path) -> Drawn:
-    """What the record beside a figure's PNG tells. Raises UserError where there is none, or a table is gone."""
+def drawn(figure: Path, out: str) -> Drawn:
+    """What the record beside a figure's PNG tells.
+
+    Raises UserError where there is none, a table is gone, or `out` is the study's own figure.
+    """
+    if figure.with_suffix("").resolve() == Path(out).resolve():
+        raise UserError(f"--out {out}: that is the study's own figure, which a run would not make again; name another")
     path = record_path(figure)
     record = read_json(path) if path.is_file() else None
     if not isinstance(record, dict) or record.get("stage") != "figures":

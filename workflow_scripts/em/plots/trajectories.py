@@ -9,7 +9,7 @@ from workflow_scripts.em.errors import NothingToDraw
 from workflow_scripts.em.plots.groups import grouped
 from workflow_scripts.em.plots.panels import band, facet_of, facets, grid, percent_axis, step_axis, title
 from workflow_scripts.em.plots.style import GREY, looks, number, pretty, seed_dashes, unique
-from workflow_scripts.em.plots.text import legend_below
+from workflow_scripts.em.plots.text import legend_below, wrapped
 
 SHARED = 6  # more runs than this on one axes, or their bands, are no longer told apart
 
@@ -56,11 +56,11 @@ def draw_lines(
         step_axis(axis, points(rows)[0], 8 if single and width > 5 else 5 if columns < 3 else 4)
         axis.margins(x=0.03)
         percent_axis(axis, bottom + 1.06 * (max(values) - bottom), bottom=bottom)
-    if many and columns > 1:
+    if len(axes) > columns > 1 or (many and columns > 1):
         figure.supylabel(label, fontsize=7)
     else:
         for axis in axes[::columns]:
-            axis.set_ylabel(label)
+            axis.set_ylabel(wrapped(label, size[1] - 0.3, 7))
     for place, axis in enumerate(axes):
         if place + columns >= len(axes):
             axis.set_xlabel("Training step")
