@@ -92,16 +92,32 @@ def submitted(index: Path) -> bool:
 
 
 def _lost(old: Old) -> bool:
-    """Whether it is gone; where its folder is gone too, the user has deleted that.
+    """Whether it is gone, or another is there that Snakemake has not recorded, as of a job that outlived it.
 
-    Whether its job was begun cannot be seen: Snakemake deletes an output before it marks it as being made.
+    Where its folder is gone too, the user has deleted that. Whether its job was begun cannot be seen: Snakemake deletes
+    an output before it marks it as being made.
     """
     path = old.output.path
-    return old.kept.exists() and not path.exists() and path.parent.is_dir()
+    if not old.kept.exists() or not path.exists():
+        return old.kept.exists() and path.parent.is_dir()
+    return not _same(old.kept, path) and _text(old.output.record) == old.text
+
+
+def _same(kept: Path, path: Path) -> bool:
+    """Whether what is there is what is kept, by the first of its files."""
+    if not kept.is_dir():
+        return kept.samefile(path)
+    first = next((file for file in sorted(kept.rglob("*")) if file.is_file()), None)
+    there = path / first.relative_to(kept) if first else None
+    return there is None or (there.is_file() and first.samefile(there))
 
 
 def _put_back(old: Old) -> None:
     """The record before the output: with the record of the new config the old output would pass for up to date."""
+    if old.output.path.is_dir():
+        shutil.rmtree(old.output.path)
+    else:
+        old.output.path.unlink(missing_ok=True)
     if old.text is None:
         old.output.record.unlink(missing_ok=True)
     else:
