@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Fields of JSON; the digests are of files that hold such fields (they are compared themselves).
 APART = {"started", "seconds", "cpu_seconds", "peak_memory_mib", "latency_s"}
-APART |= {"from_journal", "calls_answered", "resumed_after_crash_at", "output_digest", "trainer_state.json"}
+APART |= {"from_journal", "hardware", "calls_answered", "resumed_after_crash_at", "output_digest", "trainer_state.json"}
 COLUMNS = {"seconds", "tokens_per_second"}
 
 
