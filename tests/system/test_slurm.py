@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -88,8 +89,7 @@ def second_run(folder: Path, place: Path, left: set[str]) -> dict:
         kill_all(job)  # the machine is off
         head.until("the end of the job's steps", lambda: not steps_of(job))
         said("scontrol", "update", f"NodeName={node}", "State=RESUME")
-        # SLURM would wait two minutes.
-        said("scontrol", "update", f"JobId={job}", "StartTime=now")
+        head.until("the job's return to a node", lambda: not waits(job))
 
     acts = {TRAIN["good", 4]: out_of_time, ASK["good"]: fail, TRAIN["bad", 2]: break_node, TRAIN["bad", 4]: cancel}
     while acts:
@@ -99,6 +99,15 @@ def second_run(folder: Path, place: Path, left: set[str]) -> dict:
     assert wait_for(lambda: head.process.poll() is not None, 400), head.text()[-8000:]
     assert head.process.returncode == 0, head.text()[-8000:]
     return facts | {"log": head.text(), "asked": gpus_given()}
+
+
+def waits(job: str) -> bool:
+    """Whether a job waits; SLURM would have it wait two minutes, and may say so again: it is told to begin it now."""
+    waiting = queue().get(job, ("",))[0] == "PENDING"
+    if waiting:
+        said("scontrol", "update", f"JobId={job}", "StartTime=now")
+        time.sleep(1)
+    return waiting
 
 
 def found(head: Head, outputs: dict, left: set[str]):
