@@ -6,13 +6,15 @@ from workflow_scripts.em import kept_config
 from workflow_scripts.em.after_crash import set_broken_aside, settle_times
 from workflow_scripts.em.disk import disk_problem
 from workflow_scripts.em.left_behind import end_left_stages
-from workflow_scripts.em.old_outputs import Output, keep, settle, submitted
+from workflow_scripts.em.old_outputs import Output, keep, settle
 from workflow_scripts.em.running import alone_on, drop_dead_lock, forget_others, hold_study, sign_in
-from workflow_scripts.em.slurm_jobs import end_left_behind
+from workflow_scripts.em.slurm_jobs import end_left_behind, unfinished
 
 RECORDS = Path(".snakemake")
 OWN_FOLDERS = [Path(folder) for folder in (RESULTS, TOY_FOLDER, DECRYPTED)]
 BEFORE = RECORDS / "before" / f"{CONFIG.study}.jsonl"
+# That the run which keeps them submits jobs: those outlive it when it is killed. (A job's mark loses the id on the node.)
+SUBMITS = BEFORE.with_suffix(".submits")
 # How the names of a study's SLURM jobs begin: those of a Snakemake that was killed are known by it.
 JOB_NAME = f"emtrace-{CONFIG.study}_"
 DRY = any(word in sys.argv for word in ("-n", "-np", "--dry-run", "--dryrun", "--lint"))
@@ -23,22 +25,30 @@ def put_back():
     if found := settle(BEFORE):
         more = f" and {len(found) - 1} more" * (len(found) > 1)
         print(f"Put back as it was, for what was to replace it was not made: {found[0]}{more}", file=sys.stderr)
+    SUBMITS.unlink(missing_ok=True)
 
 
 def put_back_left():
     """What a killed run has left so, before Snakemake looks at it; who is at work for that one is ended first."""
     end_left_stages(Path.cwd())
-    if not submitted(BEFORE):
-        put_back()
-    elif DRY:
+    if at_work() and DRY:
         print(
             "warning: jobs of a killed run may be at work on the cluster, so what they were to replace is not looked at"
             " here; the next run ends them first",
             file=sys.stderr,
         )
-    else:
+        return
+    if at_work():
         end_submitted()
-        put_back()
+    put_back()
+
+
+def at_work():
+    """Whether jobs may be at work that a run of this study submitted; so they are where SLURM does not answer."""
+    try:
+        return SUBMITS.exists() and bool(unfinished(JOB_NAME, Path.cwd()))
+    except (UserError, OSError):
+        return True
 
 
 def end_submitted():
@@ -108,6 +118,9 @@ def begin_keeping():
     places = [getattr(records, name) for name in ("_metadata_path", "_incomplete_path")]
     paths = [str(path) for job in workflow.dag.needrun_jobs() for path in job.output]
     outputs = (Output(Path(path), *(Path(records._record_path(place, path)) for place in places)) for path in paths)
+    if hasattr(workflow.scheduler._executor, "run_uuid"):
+        SUBMITS.parent.mkdir(parents=True, exist_ok=True)
+        SUBMITS.touch()
     if failed := keep(outputs, OWN_FOLDERS, BEFORE):
         print(
             f"warning: of {failed} outputs that are made anew the old ones cannot be kept until then, as on a file system"
@@ -117,7 +130,7 @@ def begin_keeping():
 
     def at_end():
         # What is at work on a cluster still is ended by the next run.
-        if os.getpid() == own and not submitted(BEFORE):
+        if os.getpid() == own and not at_work():
             put_back()
 
     atexit.register(at_end)

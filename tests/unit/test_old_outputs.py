@@ -1,14 +1,13 @@
 """What a job was to make anew and did not is as it was before; what it made stays."""
 
 import errno
-import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from workflow_scripts.em.old_outputs import Output, keep, settle, submitted
+from workflow_scripts.em.old_outputs import Output, keep, settle
 
 
 @pytest.fixture
@@ -143,11 +142,3 @@ def test_an_output_without_a_record_is_put_back_without_one(tmp_path, study):
     study["table.csv"].path.unlink()
     study["table.csv"].record.write_text("of the new config")
     assert settle(index) == [study["table.csv"].path] and not study["table.csv"].record.exists()
-
-
-def test_a_job_of_a_cluster_may_be_at_work_still(tmp_path, study):
-    index = begun(tmp_path, study)
-    study["step-5"].mark.write_text(json.dumps({"external_jobid": None}))
-    assert not submitted(index) and not submitted(tmp_path / "none")
-    study["step-5"].mark.write_text(json.dumps({"external_jobid": "17"}))
-    assert submitted(index)

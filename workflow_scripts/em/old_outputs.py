@@ -82,15 +82,6 @@ def settle(index: Path) -> list[Path]:
     return found
 
 
-def submitted(index: Path) -> bool:
-    """Whether one of the outputs was being made by a job of a cluster, which may be at work still."""
-    for old in _read(index):
-        with suppress(OSError, ValueError, AttributeError):
-            if json.loads(old.output.mark.read_text(encoding="utf-8")).get("external_jobid"):
-                return True
-    return False
-
-
 def _lost(old: Old) -> bool:
     """Whether it is gone, or another is there that Snakemake has not recorded, as of a job that outlived it.
 

@@ -26,19 +26,20 @@ def end_left_behind(prefix: str, folder: Path) -> None:
     To be called with the study's lock held and before a job is submitted. What those jobs had done is in journals,
     checkpoints and the folder of unfinished segments. Raises UserError where SLURM does not answer or jobs stay.
     """
-    jobs = _unfinished(prefix, folder)
+    jobs = unfinished(prefix, folder)
     if not jobs:
         return
     print(f"SLURM jobs of an earlier run are cancelled: {' '.join(jobs)}", file=sys.stderr)
     _told("scancel", *jobs)
     end = time.monotonic() + WAIT_S
-    while jobs := _unfinished(prefix, folder):
+    while jobs := unfinished(prefix, folder):
         if time.monotonic() > end:
             raise UserError(f"SLURM jobs of an earlier run do not end: {' '.join(jobs)}; see `squeue --me`")
         time.sleep(2)
 
 
-def _unfinished(prefix: str, folder: Path) -> list[str]:
+def unfinished(prefix: str, folder: Path) -> list[str]:
+    """Ids of the jobs of runs in this folder that are not over. Raises UserError where SLURM does not answer."""
     return left_behind(_told("squeue", "--me", "-h", "-t", UNFINISHED, "-o", "%A|%j|%Z"), prefix, folder)
 
 
